@@ -1,0 +1,3 @@
+"""Kvorum: etcd in Python."""
+
+__version__ = "0.1.0"
