@@ -1,0 +1,1 @@
+"""The gRPC services: from bytes to the member's ports and back."""

@@ -1,0 +1,161 @@
+"""Applies requests of the log to the store, the leases and the membership.
+
+Every member applies the same entries in the same order and must come to the same state, so nothing
+here looks at a clock or at anything that is not in the log. Apply is total: whatever can stand in
+the log has an answer. A refusal (`RequestError`) is an answer: nothing was changed.
+
+A method takes the parsed request and returns the encoded response, header included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kvorum.cluster.members import Cluster
+from kvorum.errors import DecodeError, LeaseNotFoundError
+from kvorum.lease import Lessor
+from kvorum.mvcc import requests
+from kvorum.mvcc import txn as transactions
+from kvorum.mvcc.store import Store
+from kvorum.proto.etcdserver_pb2 import Request as V2Request
+from kvorum.proto.membership_pb2 import ClusterMemberAttrSetRequest, ClusterVersionSetRequest
+from kvorum.proto.raft_internal_pb2 import InternalRaftRequest
+from kvorum.proto.rpc_pb2 import (
+    CompactionRequest,
+    DeleteRangeRequest,
+    LeaseCheckpointRequest,
+    LeaseGrantRequest,
+    LeaseGrantResponse,
+    LeaseRevokeRequest,
+    PutRequest,
+    TxnRequest,
+)
+from kvorum.proto.versions import Version, parse_version
+from kvorum.server import v2requests
+from kvorum.server.header import Headers
+from kvorum.server.log import Logger
+
+ApplyMethod = Callable[[Any], bytes]
+
+
+class Applier:
+    """See the module.
+
+    Args:
+        store, lessor, cluster: what is changed.
+        headers: for responses.
+        version_changed: called with the new cluster version.
+        log: membership and version changes are told.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lessor: Lessor,
+        cluster: Cluster,
+        headers: Headers,
+        version_changed: Callable[[Version], None],
+        log: Logger,
+    ) -> None:
+        self._store = store
+        self._lessor = lessor
+        self._cluster = cluster
+        self._headers = headers
+        self._version_changed = version_changed
+        self._log = log
+        self._by_field: Mapping[str, ApplyMethod] = {
+            "put": self.put,
+            "delete_range": self.delete_range,
+            "txn": self.txn,
+            "compaction": self.compaction,
+            "lease_grant": self.lease_grant,
+            "lease_revoke": self.lease_revoke,
+            "lease_checkpoint": self.lease_checkpoint,
+            "cluster_version_set": self.cluster_version_set,
+            "cluster_member_attr_set": self.cluster_member_attr_set,
+        }
+
+    def method(self, request: InternalRaftRequest | V2Request) -> tuple[ApplyMethod, Any]:
+        """The method for a decoded entry, and its argument.
+
+        Raises:
+            DecodeError: this version of Kvorum does not know the request.
+        """
+        if isinstance(request, V2Request):
+            return self.v2_request, request
+        if request.HasField("v2"):
+            return self.v2_request, request.v2
+        for field, value in request.ListFields():
+            found = self._by_field.get(field.name)
+            if found is not None:
+                return found, value
+        names = [field.name for field, _ in request.ListFields()]
+        raise DecodeError(f"an entry of the log asks for {names}, which is not known here")
+
+    # Keys.
+
+    def put(self, request: PutRequest) -> bytes:
+        body = requests.apply_put(self._store, request)
+        return self._headers.at(self._store.revision) + body
+
+    def delete_range(self, request: DeleteRangeRequest) -> bytes:
+        body = requests.apply_delete_range(self._store, request)
+        return self._headers.at(self._store.revision) + body
+
+    def txn(self, request: TxnRequest) -> bytes:
+        body = transactions.apply_txn(self._store, request)
+        return self._headers.at(self._store.revision) + body
+
+    def compaction(self, request: CompactionRequest) -> bytes:
+        requests.apply_compaction(self._store, request)
+        return self._headers.at(self._store.revision)
+
+    # Leases.
+
+    def lease_grant(self, request: LeaseGrantRequest) -> bytes:
+        lease = self._lessor.grant(request.ID, request.TTL)
+        response = LeaseGrantResponse(ID=lease.id, TTL=lease.ttl)
+        return self._headers.at(self._store.revision) + response.SerializeToString()
+
+    def lease_revoke(self, request: LeaseRevokeRequest) -> bytes:
+        self._lessor.revoke(request.ID)
+        return self._headers.at(self._store.revision)
+
+    def lease_checkpoint(self, request: LeaseCheckpointRequest) -> bytes:
+        for checkpoint in request.checkpoints:
+            try:
+                self._lessor.checkpoint(checkpoint.ID, checkpoint.remaining_TTL)
+            except LeaseNotFoundError:
+                continue  # revoked since the checkpoint was proposed
+        return self._headers.at(self._store.revision)
+
+    # Membership.
+
+    def cluster_version_set(self, request: ClusterVersionSetRequest) -> bytes:
+        self._set_version(parse_version(request.ver))
+        return self._headers.at(self._store.revision)
+
+    def cluster_member_attr_set(self, request: ClusterMemberAttrSetRequest) -> bytes:
+        attributes = request.member_attributes
+        self._cluster.set_attributes(request.member_ID, attributes.name, attributes.client_urls)
+        return self._headers.at(self._store.revision)
+
+    def v2_request(self, request: V2Request) -> bytes:
+        """What members up to 3.5 write of themselves; keys of the v2 API are not kept."""
+        change = v2requests.read(request)
+        if isinstance(change, Version):
+            self._set_version(change)
+        elif change is not None:
+            self._cluster.set_attributes(change.member_id, change.name, change.client_urls)
+        return self._headers.at(self._store.revision)
+
+    def _set_version(self, version: Version) -> None:
+        old = self._cluster.version
+        self._cluster.set_version(version)
+        if old is None:
+            self._log.info("set initial cluster version", cluster_version=version.short)
+        elif old != version:
+            self._log.info("updated cluster version", from_=old.short, to=version.short)
+        self._log.info("enabled capabilities for version", cluster_version=version.short)
+        self._version_changed(version)

@@ -1,0 +1,145 @@
+"""The log of a member: events with fields, in the order and with the keys that etcd's has.
+
+    log.info("published local member to cluster through raft", local_member_id=hex_id(n))
+
+writes `{"level":"info","ts":"…","caller":"server/member.py:120","msg":"published …",
+"local-member-id":"…"}`: an underscore in a field's name comes out as a hyphen. Where the lines go
+and in which form is set up by `kvorum.embed.logging`; here is only what the layers below need.
+
+A call below the level costs one comparison (about 60 ns), but its arguments are still made: the
+path of a request does not log.
+
+Values: str, bool, int, float and None as they are; lists, tuples and dicts of them; an exception
+is its text; anything else its `str()`. Fields whose name says that they hold a secret are blanked,
+whatever they hold.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from types import FrameType
+from typing import Any, NamedTuple
+
+
+class Level(IntEnum):
+    """Importance of an event, ordered."""
+
+    DEBUG = 0
+    INFO = 1
+    WARN = 2
+    ERROR = 3
+    DPANIC = 4
+    PANIC = 5
+    FATAL = 6
+
+
+class Event(NamedTuple):
+    """One line before it is written. `logger` is the part that speaks, often empty."""
+
+    level: Level
+    logger: str
+    caller: str
+    message: str
+    fields: Mapping[str, Any]
+    stack: str
+    """The stack, for errors and worse; else empty."""
+
+
+Sink = Callable[[Event], None]
+"""Writes an event. Must not raise: a full disk does not end the member."""
+
+_SECRETS = frozenset({"password", "hashed-password", "token", "secret", "authorization", "key-pem"})
+_BLANK = "<redacted>"
+
+
+class Logger:
+    """Hands events of at least `level` to a sink, with fields common to all of them."""
+
+    __slots__ = ("_common", "_name", "_sink", "level")
+
+    def __init__(
+        self,
+        sink: Sink,
+        level: Level = Level.INFO,
+        *,
+        name: str = "",
+        common: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._sink = sink
+        self._name = name
+        self._common = dict(common or {})
+        self.level = level
+
+    def named(self, name: str) -> Logger:
+        """A logger of a part: its lines have `"logger":name`."""
+        full = f"{self._name}.{name}" if self._name else name
+        return Logger(self._sink, self.level, name=full, common=self._common)
+
+    def bound(self, **fields: Any) -> Logger:
+        """A logger whose lines all have these fields."""
+        common = self._common | fields
+        return Logger(self._sink, self.level, name=self._name, common=common)
+
+    def enabled(self, level: Level) -> bool:
+        """Whether a line of this level is written: ask before making costly fields."""
+        return level >= self.level
+
+    def debug(self, message: str, **fields: Any) -> None:
+        if self.level <= Level.DEBUG:
+            self.emit(Level.DEBUG, message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        if self.level <= Level.INFO:
+            self.emit(Level.INFO, message, fields)
+
+    def warn(self, message: str, **fields: Any) -> None:
+        if self.level <= Level.WARN:
+            self.emit(Level.WARN, message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        if self.level <= Level.ERROR:
+            self.emit(Level.ERROR, message, fields)
+
+    def fatal(self, message: str, **fields: Any) -> None:
+        """The last line before the caller ends the process; ending it is the caller's business."""
+        self.emit(Level.FATAL, message, fields)
+
+    def emit(
+        self, level: Level, message: str, fields: Mapping[str, Any], *, caller: str = ""
+    ) -> None:
+        """Write one line; `caller` is found on the stack unless given."""
+        frame = sys._getframe(2)
+        shown = {
+            name.replace("_", "-"): value for name, value in {**self._common, **fields}.items()
+        }
+        for name in _SECRETS & shown.keys():
+            shown[name] = _BLANK
+        stack = _stack(frame, fields.get("error")) if level >= Level.ERROR else ""
+        where = caller or f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+        self._sink(Event(level, self._name, where, message, shown, stack))
+
+
+def short_path(path: str) -> str:
+    """The last folder and the file name, as in etcd's `embed/etcd.go`."""
+    return "/".join(path.rsplit("/", 2)[-2:])
+
+
+def _stack(frame: FrameType, error: Any) -> str:
+    """Where an exception came from, else who called; innermost first, as Go prints it."""
+    if isinstance(error, BaseException) and error.__traceback__ is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+    else:
+        frames = traceback.extract_stack(frame)
+    lines = (f"{f.name}\n\t{f.filename}:{f.lineno}" for f in reversed(frames))
+    return "\n".join(lines)
+
+
+def _drop(event: Event) -> None:
+    return None
+
+
+NO_LOG = Logger(_drop, Level.FATAL)
+"""Writes nothing: for tools and tests."""

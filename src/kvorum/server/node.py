@@ -1,0 +1,293 @@
+"""The node loop: drives the consensus core and owns all of its I/O.
+
+    propose ──▶ queue ──▶ core ──▶ log writer (thread) ──▶ core ──▶ apply ──▶ the caller's future
+
+Proposals wait in a queue while a write is under way and form the next batch: one write, one sync,
+one pass through the core for all of them. Nothing waits for a timer. When a write is done, the next
+one is handed to the writer *before* the committed entries are applied, so the disk and the
+processor work at the same time.
+
+A state record that only moves the commit index (every batch makes one) is not worth a wake-up of
+the writer: it is kept and goes into the file with the next entries, or at the next tick. Losing it
+loses nothing: the commit index is learnt again after a restart.
+
+Everything here runs on the event loop's thread, but for `DiskWriter`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from kvorum.errors import NoLeaderError, TooManyRequestsError
+from kvorum.proto.raftpb import (
+    ConfChange,
+    ConfState,
+    Entry,
+    HardState,
+    Message,
+    MessageType,
+    Snapshot,
+)
+from kvorum.raft import MemoryStorage, ProposalDroppedError, RawNode
+from kvorum.server.disk import AppendJob, DiskWriter, nothing
+
+LOCAL_APPEND: Final = MessageType.STORAGE_APPEND
+LOCAL_APPLY: Final = MessageType.STORAGE_APPLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalLimits:
+    """Bounds of the proposals that wait for the node loop. At a bound the caller is refused."""
+
+    count_max: int = 50_000
+    size_bytes_max: int = 256 * 1024 * 1024
+
+
+class Transport(Protocol):
+    """Takes messages to other members. May drop any of them."""
+
+    def send(self, messages: list[Message]) -> None: ...
+
+
+class NoPeers:
+    """The transport of a cluster of one."""
+
+    def send(self, messages: list[Message]) -> None:
+        assert not messages, messages
+
+
+class Node:
+    """One member's part in the consensus.
+
+    Args:
+        raw: the core, in the mode of asynchronous storage writes.
+        storage: the part of the log that is kept in memory; the core reads from it.
+        disk: writes the log.
+        transport: reaches the other members.
+        apply: called with committed entries, in order, each once.
+        snapshot_received: called with a snapshot of the leader that is to replace everything.
+        dropped: called with each proposal that the core refused, and why.
+    """
+
+    def __init__(
+        self,
+        raw: RawNode,
+        storage: MemoryStorage,
+        disk: DiskWriter,
+        transport: Transport,
+        *,
+        apply: Callable[[list[Entry]], None],
+        role_changed: Callable[[], None],
+        dropped: Callable[[list[bytes], Exception], None],
+        limits: ProposalLimits | None = None,
+    ) -> None:
+        self.raw = raw
+        self._storage = storage
+        self._disk = disk
+        self._transport = transport
+        self._apply = apply
+        self._role_changed = role_changed
+        self._dropped = dropped
+        self._limits = limits or ProposalLimits()
+        self._loop = asyncio.get_running_loop()
+        self._proposals: list[bytes] = []
+        self._proposals_bytes = 0
+        self._reads: list[asyncio.Future[int]] = []
+        self._reads_asked: dict[bytes, list[asyncio.Future[int]]] = {}
+        self._read_round = 0
+        self._appends_under_way = 0
+        self._late_state: HardState | None = None
+        self._scheduled = False
+        self._draining = False
+        self._stopped = False
+
+    # Asking for something.
+
+    def propose(self, data: bytes) -> None:
+        """Queue a proposal. It comes back through `apply`, or through `dropped`.
+
+        Raises:
+            TooManyRequestsError: the queue is full; nothing was queued.
+        """
+        limits = self._limits
+        if (
+            len(self._proposals) >= limits.count_max
+            or self._proposals_bytes + len(data) > limits.size_bytes_max
+        ):
+            raise TooManyRequestsError
+        self._proposals.append(data)
+        self._proposals_bytes += len(data)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def propose_conf_change(self, change: ConfChange) -> None:
+        """Propose a change of the members.
+
+        Raises:
+            ProposalDroppedError: there is no leader, or another change is under way.
+        """
+        self.raw.propose_conf_change(change)
+        self._schedule()
+
+    def read_index_nowait(self) -> int | None:
+        """The commit index for a linearizable read, where no other member needs to be asked.
+
+        None: ask with `read_index`.
+        """
+        return self.raw.read_index_now()
+
+    def read_index(self) -> asyncio.Future[int]:
+        """A commit index at or behind everything that was committed before the call.
+
+        Reads that are asked for in one turn of the loop share one round through the members.
+        """
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._reads.append(future)
+        self._schedule()
+        return future
+
+    def apply_conf_change(self, change: ConfChange) -> ConfState:
+        """Take a committed change into effect. Called from `apply`."""
+        return self.raw.apply_conf_change(change)
+
+    def tick(self) -> None:
+        """One heartbeat interval has passed."""
+        self.raw.tick()
+        if self._late_state is not None and not self._appends_under_way:
+            state, self._late_state = self._late_state, None
+            self._disk.submit(AppendJob((), state, False, nothing))
+        self._schedule()
+
+    def step(self, message: Message) -> None:
+        """A message of another member has come."""
+        self.raw.step(message)
+        self._schedule()
+
+    def campaign(self) -> None:
+        """Stand for election now."""
+        self.raw.campaign()
+        self._schedule()
+
+    def take_late_state(self) -> HardState | None:
+        """The state record that still waits, for whoever closes the log."""
+        state, self._late_state = self._late_state, None
+        return state
+
+    def stop(self) -> None:
+        """Take no more part. What waits is told so."""
+        self._stopped = True
+        for future in (*self._reads, *(f for asked in self._reads_asked.values() for f in asked)):
+            if not future.done():
+                future.cancel()
+
+    # The loop.
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        if self._stopped:
+            return
+        if self._proposals and not self._appends_under_way:
+            self._propose_queued()
+        if self._reads:
+            self._ask_reads()
+        self._drain()
+
+    def _propose_queued(self) -> None:
+        batch = self._proposals
+        self._proposals = []
+        self._proposals_bytes = 0
+        try:
+            self.raw.propose_batch(batch)
+        except ProposalDroppedError as error:
+            self._dropped(batch, error)
+
+    def _ask_reads(self) -> None:
+        reads, self._reads = self._reads, []
+        self._read_round += 1
+        context = self._read_round.to_bytes(8, "big")
+        self._reads_asked[context] = reads
+        self.raw.read_index(context)
+
+    def _drain(self) -> None:
+        """Do what the core wants done until it wants nothing more."""
+        if self._draining:
+            # `apply` may propose or step; the outer round sees it.
+            self._schedule()
+            return
+        self._draining = True
+        try:
+            raw = self.raw
+            while raw.has_ready():
+                ready = raw.ready()
+                if ready.soft_state is not None:
+                    self._role_changed()
+                outgoing: list[Message] = []
+                committed: Message | None = None
+                for message in ready.messages:
+                    kind = message.type
+                    if kind == LOCAL_APPEND:
+                        self._append(message, ready.must_sync)
+                    elif kind == LOCAL_APPLY:
+                        committed = message
+                    else:
+                        outgoing.append(message)
+                if outgoing:
+                    self._transport.send(outgoing)
+                for state in ready.read_states:
+                    for future in self._reads_asked.pop(state.context, ()):
+                        if not future.done():
+                            future.set_result(state.index)
+                if committed is not None:
+                    self._apply(committed.entries)
+                    for response in committed.responses:
+                        raw.step(response)
+        finally:
+            self._draining = False
+
+    def _append(self, message: Message, must_sync: bool) -> None:
+        state = None
+        if message.term or message.vote or message.commit:
+            state = HardState(message.term, message.vote, message.commit)
+        if not (message.entries or message.responses or must_sync):
+            self._late_state = state
+            return
+        if state is None:
+            state = self._late_state
+        self._late_state = None
+        self._appends_under_way += 1
+        self._disk.submit(
+            AppendJob(message.entries, state, must_sync, lambda: self._appended(message))
+        )
+
+    def _appended(self, message: Message) -> None:
+        """On the loop: the entries of `message` are durable."""
+        self._appends_under_way -= 1
+        if self._stopped:
+            return
+        if message.entries:
+            self._storage.append(message.entries)
+        raw = self.raw
+        outgoing = []
+        for response in message.responses:
+            if response.to == raw.id:
+                raw.step(response)
+            else:
+                outgoing.append(response)
+        if outgoing:
+            self._transport.send(outgoing)
+        if self._proposals and not self._appends_under_way:
+            # Before the core hands out what is to be applied: the next write starts first.
+            self._propose_queued()
+        self._drain()
+
+
+__all__ = ["NoLeaderError", "NoPeers", "Node", "ProposalLimits", "Snapshot", "Transport"]

@@ -1,0 +1,60 @@
+"""What decides how a member's server runs. `embed` makes it from flags, environment and file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvorum.proto.versions import DEFAULT_SERVER_VERSION, Version
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """See `kvorum.embed.config.Config`, whose fields these are, checked and resolved."""
+
+    name: str
+    data_dir: Path
+    wal_dir: Path
+    initial_cluster: dict[str, tuple[str, ...]]
+    initial_cluster_token: str
+    client_urls: tuple[str, ...]
+    """Advertised to clients."""
+
+    heartbeat_interval_s: float = 0.1
+    election_ticks: int = 10
+    initial_election_tick_advance: bool = True
+    pre_vote: bool = True
+    snapshot_count: int = 10_000
+    snapshot_catchup_entries: int = 5_000
+    max_snapshots: int = 5
+    max_wals: int = 5
+    fsync: bool = True
+
+    quota_bytes: int = 0
+    """0: no quota."""
+    batch_interval_s: float = 0.1
+    batch_limit: int = 10_000
+    compaction_batch_limit: int = 1_000
+    compaction_sleep_s: float = 0.01
+    max_txn_ops: int = 128
+    max_request_bytes: int = 1_572_864
+    watch_progress_interval_s: float = 600.0
+    lease_checkpoint: bool = False
+    lease_checkpoint_persist: bool = False
+    version: Version = DEFAULT_SERVER_VERSION
+
+    @property
+    def election_timeout_s(self) -> float:
+        return self.election_ticks * self.heartbeat_interval_s
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long a request may wait for the log: 5 s for the disk, two elections."""
+        return 5.0 + 2 * self.election_timeout_s
+
+    @property
+    def lease_ttl_s_min(self) -> int:
+        """A lease must outlive an election: 1.5 election timeouts, rounded up."""
+        return -(-3 * round(self.election_timeout_s * 1000) // 2000)

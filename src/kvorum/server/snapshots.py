@@ -1,0 +1,112 @@
+"""Raft snapshots: what allows the front of the log to be thrown away.
+
+A snapshot at index I says: everything up to I is in the database. It holds the membership only, for
+readers of older versions; keys stay in `member/snap/db`. The order that a crash at any point must
+find:
+
+    1. the database's transaction with consistent index I is committed and on the disk
+    2. the `.snap` file is written and on the disk
+    3. the log's record of it is written and on the disk
+    4. segments of the log that only hold entries before I are let go of
+
+1 is started by the committer's ordinary round: what the snapshot must say is noted when the batch
+is sealed (`sealing`), and used once that batch is down (`go_on`). 2 to 4 run on the log's thread,
+between appends.
+
+Source: shared facts, disk.md section 2 ("Save, read, open") and 3 ("Snapshot policy").
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from kvorum.cluster.members import Cluster
+from kvorum.proto.raftpb import ConfState, Snapshot, SnapshotMetadata
+from kvorum.raft import MemoryStorage
+from kvorum.server.disk import DiskJob, DiskWriter
+from kvorum.server.log import Logger
+from kvorum.server.options import ServerOptions
+from kvorum.storage import Backend
+from kvorum.wal import SnapshotFiles, Wal, WalSnapshot
+
+
+class _Sealed(NamedTuple):
+    index: int
+    term: int
+    conf_state: ConfState
+    data: bytes
+
+
+class Snapshotter:
+    """Decides when to snapshot, and does it. Called on the loop's thread."""
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        snapshot_index: int,
+        files: SnapshotFiles,
+        wal: Wal,
+        storage: MemoryStorage,
+        disk: DiskWriter,
+        backend: Backend,
+        log: Logger,
+    ) -> None:
+        self._options = options
+        self._index = snapshot_index
+        self._files = files
+        self._wal = wal
+        self._storage = storage
+        self._disk = disk
+        self._backend = backend
+        self._log = log
+        self._wanted = False
+        self._sealed: _Sealed | None = None
+        self._writing = False
+        self.conf_state = storage.initial_state()[1]
+        """The configuration that has been applied."""
+
+    def applied(self, index: int) -> None:
+        """The member has applied the log up to `index`. Called once for each batch."""
+        if index - self._index > self._options.snapshot_count:
+            self._wanted = True
+
+    def sealing(self, index: int, term: int, cluster: Cluster) -> None:
+        """A batch of the database that covers `index` is being sealed."""
+        if self._wanted and self._sealed is None and not self._writing and term:
+            self._wanted = False
+            self._sealed = _Sealed(index, term, self.conf_state, cluster.encode_v2())
+
+    def go_on(self) -> None:
+        """Take the next step, if its time has come. Called every round of the committer."""
+        sealed = self._sealed
+        if sealed is None or not self._backend.is_settled:
+            return
+        self._sealed = None
+        self._writing = True
+        self._index = sealed.index
+        self._log.info("triggering snapshot", snapshot_index=sealed.index)
+        metadata = SnapshotMetadata(sealed.conf_state, sealed.index, sealed.term)
+        snapshot = Snapshot(sealed.data, metadata)
+        self._disk.submit(DiskJob(lambda: self._write(snapshot), lambda: self._written(sealed)))
+
+    def _write(self, snapshot: Snapshot) -> None:
+        """On the log's thread."""
+        metadata = snapshot.metadata
+        self._backend.sync()
+        self._files.save(snapshot)
+        self._wal.save_snapshot(WalSnapshot(metadata.index, metadata.term, metadata.conf_state))
+        self._wal.release_to(metadata.index)
+        self._wal.purge(self._options.max_wals)
+        self._files.purge(self._options.max_snapshots)
+
+    def _written(self, sealed: _Sealed) -> None:
+        self._writing = False
+        self._storage.create_snapshot(sealed.index, sealed.conf_state, sealed.data)
+        self._log.info("saved snapshot to disk", snapshot_index=sealed.index)
+        keep_from = sealed.index - self._options.snapshot_catchup_entries
+        if keep_from > self._storage.first_index():
+            self._storage.compact(keep_from)
+            self._log.info("compacted Raft logs", compact_index=keep_from)
+
+
+__all__: Final = ["Snapshotter"]
