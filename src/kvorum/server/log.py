@@ -3,8 +3,9 @@
     log.info("published local member to cluster through raft", local_member_id=hex_id(n))
 
 writes `{"level":"info","ts":"…","caller":"server/member.py:120","msg":"published …",
-"local-member-id":"…"}`: an underscore in a field's name comes out as a hyphen. Where the lines go
-and in which form is set up by `kvorum.embed.logging`; here is only what the layers below need.
+"local-member-id":"…"}`: an underscore in a field's name comes out as a hyphen (none at its end).
+Where the lines go and in which form is set up by `kvorum.embed.logging`; here is only what the
+layers below need.
 
 A call below the level costs one comparison (about 60 ns), but its arguments are still made: the
 path of a request does not log.
@@ -112,14 +113,17 @@ class Logger:
     ) -> None:
         """Write one line; `caller` is found on the stack unless given."""
         frame = sys._getframe(2)
-        shown = {
-            name.replace("_", "-"): value for name, value in {**self._common, **fields}.items()
-        }
+        shown = {_key(name): value for name, value in {**self._common, **fields}.items()}
         for name in _SECRETS & shown.keys():
             shown[name] = _BLANK
         stack = _stack(frame, fields.get("error")) if level >= Level.ERROR else ""
         where = caller or f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
         self._sink(Event(level, self._name, where, message, shown, stack))
+
+
+def _key(name: str) -> str:
+    """`listen_client_urls` → `listen-client-urls`; `from_`, which Python needs so, → `from`."""
+    return name.rstrip("_").replace("_", "-")
 
 
 def short_path(path: str) -> str:

@@ -190,7 +190,7 @@ class EtcdServer:
         self._every(self.options.watch_progress_interval_s, self.hub.progress_round)
         if self.store.compactions:
             self._go_on_compacting()
-        self.node.tick()
+        self.node.start()
         await self._publish()
 
     async def stop(self) -> None:
@@ -406,21 +406,21 @@ class EtcdServer:
 
     @property
     def is_leader(self) -> bool:
-        return self.node.raw.role is StateRole.LEADER
+        return self.node.raw.raft.role is StateRole.LEADER
 
     def _role_changed(self) -> None:
-        raw = self.node.raw
-        self._headers.set_term(raw.term)
+        raft = self.node.raw.raft
+        self._headers.set_term(raft.term)
         name = hex_id(self.member_id)
         if self.is_leader:
-            self.log.info(f"{name} became leader at term {raw.term}")
+            self.log.info(f"{name} became leader at term {raft.term}")
             self.lessor.promote(self.options.election_timeout_s)
             if self.cluster.version is None or self.cluster.version < self.options.version.cluster:
                 self._set_cluster_version()
         else:
             self.lessor.demote()
-        if raw.lead:
-            self.log.info(f"raft.node: {name} elected leader {hex_id(raw.lead)} at term {raw.term}")
+        if raft.lead:
+            self.log.info(f"raft.node: {name} elected leader {hex_id(raft.lead)} at term {raft.term}")
 
     def _set_cluster_version(self) -> None:
         version = self.options.version.cluster
@@ -552,19 +552,19 @@ class EtcdServer:
         return self._headers.without_revision()
 
     def has_leader(self) -> bool:
-        return self.node.raw.lead != 0
+        return self.node.raw.raft.lead != 0
 
     def status(self) -> dict[str, Any]:
-        raw = self.node.raw
+        raft = self.node.raw.raft
         status: dict[str, Any] = {
             "version": str(self.options.version),
             "dbSize": self._backend.size(),
             "dbSizeInUse": self._backend.size_in_use(),
-            "leader": raw.lead,
-            "raftIndex": raw.committed,
-            "raftTerm": raw.term,
+            "leader": raft.lead,
+            "raftIndex": raft.log.committed,
+            "raftTerm": raft.term,
             "raftAppliedIndex": self.applied_index,
-            "errors": [] if raw.lead else [NoLeaderError.text],
+            "errors": [] if raft.lead else [NoLeaderError.text],
             "isLearner": False,
         }
         if self.options.version >= STORAGE_VERSION_SINCE:

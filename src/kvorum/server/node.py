@@ -32,6 +32,7 @@ from kvorum.proto.raftpb import (
     Snapshot,
 )
 from kvorum.raft import MemoryStorage, ProposalDroppedError, RawNode
+from kvorum.raft.leader import read_index_now
 from kvorum.server.disk import AppendJob, DiskWriter, nothing
 
 LOCAL_APPEND: Final = MessageType.STORAGE_APPEND
@@ -138,7 +139,7 @@ class Node:
 
         None: ask with `read_index`.
         """
-        return self.raw.read_index_now()
+        return read_index_now(self.raw.raft)
 
     def read_index(self) -> asyncio.Future[int]:
         """A commit index at or behind everything that was committed before the call.
@@ -153,6 +154,17 @@ class Node:
     def apply_conf_change(self, change: ConfChange) -> ConfState:
         """Take a committed change into effect. Called from `apply`."""
         return self.raw.apply_conf_change(change)
+
+    def start(self) -> None:
+        """Apply what is known to be committed; a member that is alone elects itself at once.
+
+        Stock lets such a member wait out most of an election timeout: nobody else could win.
+        """
+        self._drain()
+        tracker = self.raw.raft.tracker
+        if tracker.is_singleton and self.raw.raft.id in tracker.progress:
+            self.raw.campaign()
+            self._drain()
 
     def tick(self) -> None:
         """One heartbeat interval has passed."""
@@ -195,11 +207,15 @@ class Node:
         self._scheduled = False
         if self._stopped:
             return
-        if self._proposals and not self._appends_under_way:
+        if self._may_propose():
             self._propose_queued()
         if self._reads:
             self._ask_reads()
         self._drain()
+
+    def _may_propose(self) -> bool:
+        """Proposals wait while a write is under way, and while there is no leader to take them."""
+        return bool(self._proposals) and not self._appends_under_way and self.raw.raft.lead != 0
 
     def _propose_queued(self) -> None:
         batch = self._proposals
@@ -230,6 +246,7 @@ class Node:
                 ready = raw.ready()
                 if ready.soft_state is not None:
                     self._role_changed()
+                    self._schedule()  # proposals may have waited for a leader
                 outgoing: list[Message] = []
                 committed: Message | None = None
                 for message in ready.messages:
@@ -278,13 +295,13 @@ class Node:
         raw = self.raw
         outgoing = []
         for response in message.responses:
-            if response.to == raw.id:
+            if response.to == raw.raft.id:
                 raw.step(response)
             else:
                 outgoing.append(response)
         if outgoing:
             self._transport.send(outgoing)
-        if self._proposals and not self._appends_under_way:
+        if self._may_propose():
             # Before the core hands out what is to be applied: the next write starts first.
             self._propose_queued()
         self._drain()

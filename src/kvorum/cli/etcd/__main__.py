@@ -1,0 +1,5 @@
+"""`python -m kvorum.cli.etcd`."""
+
+from kvorum.cli.etcd.main import main
+
+main()
