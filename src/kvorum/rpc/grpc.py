@@ -1,11 +1,8 @@
-"""gRPC on top of ASGI: routing, framing, status trailers, deadlines.
+"""gRPC on an HTTP/2 connection: routing, framing, status, deadlines.
 
-A unary method is a plain function from the request's bytes to the response's bytes, or to a future
-of them; it knows nothing of HTTP. A streaming method is a coroutine that reads messages from a
-`Call` and sends them through it.
-
-Rules of the hot path (`docs/internals/hot-path.md`): a unary call whose message came in one chunk
-touches no buffer object, makes no task, and sets no timer unless the client sent a deadline.
+A unary method is a plain function from the request's bytes to the response's bytes, or to an
+awaitable of them; it knows nothing of HTTP. A streaming method is called once and returns an
+object that gets the client's messages; it sends through its `Call`. Neither makes a task.
 
 Source: gRPC over HTTP/2; texts of refusals as grpc-go (the server inside stock etcd) words them.
 """
@@ -13,123 +10,281 @@ Source: gRPC over HTTP/2; texts of refusals as grpc-go (the server inside stock 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
 from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError, status_of
-from kvorum.rpc.frames import HEAD_BYTES, FrameReader, compressed_refusal, frame
+from kvorum.rpc.frames import HEAD_BYTES, FrameReader
+from kvorum.rpc.http2.connection import Receiver, Stream
+from kvorum.rpc.http2.hpack import Headers, indexed_literal, literal
 from kvorum.server.log import Logger
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 UnaryMethod = Callable[[bytes, "Metadata"], "bytes | Awaitable[bytes]"]
-StreamMethod = Callable[["Call"], Awaitable[None]]
 
 GRPC_OVERHEAD_BYTES: Final = 512 * 1024
 """What a message may be longer than `--max-request-bytes`: room for keys and framing."""
 
-_START: Final = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"application/grpc")],
-    "trailers": True,
-}
-_OK: Final = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
+_CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
+_STATUS_OK: Final = (b"grpc-status", b"0")
+_STATUS_200: Final = b"\x88"
+
+# The two header blocks of a good response, by what the client's table knows already: nothing, the
+# content type, or both (then the status is in front of it). A block moves the state on, so blocks
+# must be sent in the order in which they are made.
+_START: Final = (
+    _STATUS_200 + indexed_literal(*_CONTENT_TYPE),
+    _STATUS_200 + b"\xbe",
+    _STATUS_200 + b"\xbf",
+)
+_OK: Final = (literal(*_STATUS_OK), indexed_literal(*_STATUS_OK), b"\xbe")
+_NO_TABLE_START: Final = b"\x20" + _STATUS_200 + literal(*_CONTENT_TYPE)
+_NO_TABLE_OK: Final = literal(*_STATUS_OK)
+
 _UNITS_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class Metadata:
     """Headers of a request, looked at only when somebody asks."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("headers",)
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
 
     def get(self, name: bytes) -> str | None:
         """First value of the header `name` (lower case), or None."""
-        for key, value in self._scope["headers"]:
+        for key, value in self.headers:
             if key == name:
                 return str(value, "latin-1")
         return None
 
-    @property
-    def client(self) -> str:
-        """Address of the caller, for the log."""
-        host, port = self._scope.get("client") or ("", 0)
-        return f"{host}:{port}"
+
+class CallHandler(Protocol):
+    """The server's side of one streaming call."""
+
+    def message(self, message: bytes) -> None:
+        """The client sent a message.
+
+        Raises:
+            WireError: the call ends with this status.
+        """
+        ...
+
+    def half_closed(self) -> None:
+        """The client has sent its last message."""
+        ...
+
+    def closed(self) -> None:
+        """The call is over, for whatever reason. Called once; nothing can be sent any more."""
+        ...
+
+
+StreamMethod = Callable[["Call"], CallHandler]
 
 
 class Call:
-    """One streaming call: messages in, messages out."""
+    """One streaming call, as its handler sees it."""
 
-    __slots__ = ("_ended", "_reader", "_receive", "_send", "_started", "metadata")
+    __slots__ = ("_app", "_handler", "_over", "_reader", "_started", "_stream", "metadata")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, size_max: int) -> None:
-        self.metadata = Metadata(scope)
+    def __init__(self, app: GrpcApp, stream: Stream, headers: Headers, size_max: int) -> None:
+        self._app = app
+        self._stream = stream
+        self.metadata = Metadata(headers)
         self._reader = FrameReader(size_max, self.metadata.get(b"grpc-encoding") or "")
-        self._receive = receive
-        self._send = send
+        self._handler: CallHandler | None = None
         self._started = False
-        self._ended = False
+        self._over = False
 
-    async def read(self) -> bytes | None:
-        """The next message of the client; None when it has sent its last.
+    # For the handler.
 
-        Raises:
-            StatusError: the message is malformed or too large.
-            ClientGoneError: the client cancelled the call or its connection broke.
-        """
-        while True:
-            message = self._reader.take()
-            if message is not None:
-                return message
-            if self._ended:
-                if self._reader.is_empty:
-                    return None
-                raise StatusError(Code.INTERNAL, "unexpected EOF")
-            event = await self._receive()
-            if event["type"] == "http.disconnect":
-                raise ClientGoneError
-            self._reader.feed(event.get("body", b""))
-            self._ended = not event.get("more_body", False)
-
-    async def start(self) -> None:
+    def start(self) -> None:
         """Send the response's headers now, before there is a message."""
-        if not self._started:
+        if not self._started and not self._over:
             self._started = True
-            await self._send(_START)
+            self._stream.send_headers(start_block(self._stream))
 
-    async def write(self, frames: bytes) -> None:
-        """Send one or more framed messages; returns when the transport took them."""
-        if not self._started:
-            await self.start()
-        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+    def send(self, frames: bytes) -> bool:
+        """Send one or more framed messages.
 
-    async def finish(self, error: WireError | None = None) -> None:
-        """End the call with OK or with the status of `error`."""
-        if not self._started:
-            await self.start()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        await self._send(_OK if error is None else _trailers(error))
+        Returns:
+            False: that is enough for now; what is given is kept all the same. `on_writable` is
+            called when there is room again.
+        """
+        if self._over:
+            return True
+        self.start()
+        return self._stream.send(frames)
+
+    def on_writable(self, callback: Callable[[], None]) -> None:
+        self._stream.on_writable = callback
+
+    def finish(self, error: WireError | None = None) -> None:
+        """End the call with OK or with the status of `error`. A second call does nothing."""
+        if self._over:
+            return
+        if error is None:
+            self.start()
+            self._stream.end(ok_block(self._stream))
+        elif self._started:
+            self._stream.end(status_block(error))
+        else:
+            self._stream.send_headers(_refusal_block(error), end=True)
+        self._close()
+
+    # For the connection.
+
+    def open(self, method: StreamMethod) -> None:
+        try:
+            self._app.check_leader(self.metadata)
+            self._handler = method(self)
+        except WireError as error:
+            self.finish(error)
+
+    def data(self, chunk: bytes, ended: bool) -> None:
+        if self._over or self._handler is None:
+            return
+        reader, handler = self._reader, self._handler
+        reader.feed(chunk)
+        try:
+            while not self._over and (message := reader.take()) is not None:
+                handler.message(message)
+            if ended and not self._over:
+                if not reader.is_empty:
+                    raise StatusError(Code.INTERNAL, "unexpected EOF")  # noqa: TRY301
+                handler.half_closed()
+        except WireError as error:
+            self.finish(error)
+        except ProtobufDecodeError as error:
+            self.finish(malformed(error))
+        except Exception as error:
+            self.finish(self._app.failed(error))
+
+    def cancelled(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if not self._over:
+            self._over = True
+            self._app.open_calls.discard(self)
+            if self._handler is not None:
+                self._handler.closed()
 
 
-class ClientGoneError(Exception):
-    """The client cancelled the call or its connection broke; there is nobody to answer."""
+class UnaryCall:
+    """One unary call. The hot path: no buffer, no task, no timer unless one is needed."""
+
+    __slots__ = ("_app", "_headers", "_method", "_reader", "_stream", "_timer")
+
+    def __init__(self, app: GrpcApp, method: UnaryMethod, stream: Stream, headers: Headers) -> None:
+        self._app = app
+        self._method: UnaryMethod | None = method
+        self._stream: Stream | None = stream
+        self._headers = headers
+        self._reader: FrameReader | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def data(self, chunk: bytes, ended: bool) -> None:
+        method = self._method
+        if method is None:
+            return  # answered already; more of the client's data changes nothing
+        size = len(chunk) - HEAD_BYTES
+        # One chunk that is exactly one plain message is by far the usual case.
+        if self._reader is None and size >= 0 and chunk[:5] == b"\0" + size.to_bytes(4, "big"):
+            if size > self._app.size_max:
+                self._refuse(_too_large(size, self._app.size_max))
+            else:
+                self._run(method, chunk[HEAD_BYTES:])
+        else:
+            self._data_in_parts(method, chunk, ended)
+
+    def cancelled(self) -> None:
+        self._method = self._stream = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _data_in_parts(self, method: UnaryMethod, chunk: bytes, ended: bool) -> None:
+        reader = self._reader
+        if reader is None:
+            encoding = Metadata(self._headers).get(b"grpc-encoding") or ""
+            reader = self._reader = FrameReader(self._app.size_max, encoding)
+        reader.feed(chunk)
+        try:
+            message = reader.take()
+            if message is None:
+                if ended:
+                    text = "EOF" if reader.is_empty else "unexpected EOF"
+                    raise StatusError(Code.INTERNAL, text)  # noqa: TRY301
+                return
+        except WireError as error:
+            self._refuse(error)
+            return
+        self._run(method, message)
+
+    def _run(self, method: UnaryMethod, message: bytes) -> None:
+        self._method = None
+        headers = self._headers
+        timeout_s = None
+        try:
+            for key, value in headers:
+                if key == b"grpc-timeout":
+                    timeout_s = parse_timeout_s(value)
+                elif key == b"hasleader":
+                    self._app.check_leader(Metadata(headers))
+            response = method(message, Metadata(headers))
+        except Exception as error:
+            self._refuse(self._app.as_wire_error(error))
+            return
+        if type(response) is bytes:
+            self._respond(response)
+            return
+        future: asyncio.Future[bytes] = asyncio.ensure_future(response)  # type: ignore[arg-type]
+        future.add_done_callback(self._resolved)
+        if timeout_s is not None:
+            self._timer = future.get_loop().call_later(timeout_s, self._expired)
+
+    def _resolved(self, future: asyncio.Future[bytes]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        error = None if future.cancelled() else future.exception()
+        if self._stream is None:
+            return  # nobody waits any more
+        if future.cancelled():
+            self._refuse(StatusError(Code.CANCELLED, "etcdserver: request canceled"))
+        elif error is not None:
+            self._refuse(self._app.as_wire_error(error))
+        else:
+            self._respond(future.result())
+
+    def _expired(self) -> None:
+        if self._stream is not None:
+            self._refuse(DeadlineError())
+
+    def _respond(self, response: bytes) -> None:
+        stream = self._stream
+        assert stream is not None
+        self._stream = None
+        data = b"\0" + len(response).to_bytes(4, "big") + response
+        stream.connection.respond(stream, start_block(stream), data, ok_block(stream))
+
+    def _refuse(self, error: WireError) -> None:
+        stream, self._stream, self._method = self._stream, None, None
+        if stream is not None:
+            stream.send_headers(_refusal_block(error), end=True)
 
 
 class GrpcApp:
-    """The ASGI application for `content-type: application/grpc*`.
+    """Routes calls by path.
 
     Args:
         unary: method by path (`/etcdserverpb.KV/Put`).
         streams: streaming method by path.
         has_leader: whether the member knows a leader, for requests that ask for it.
         size_max: bytes of one message, at most.
+        log: where failures of the server itself are told.
     """
 
     def __init__(
@@ -141,142 +296,115 @@ class GrpcApp:
         size_max: int,
         log: Logger,
     ) -> None:
-        self._unary = dict(unary)
-        self._streams = dict(streams)
+        self._unary = {path.encode(): method for path, method in unary.items()}
+        self._streams = {path.encode(): method for path, method in streams.items()}
         self._services = {path.split("/")[1] for path in (*unary, *streams)}
         self._has_leader = has_leader
-        self._size_max = size_max
         self._log = log
+        self.size_max = size_max
+        self.open_calls: set[Call] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+    def open(self, path: bytes, stream: Stream, headers: Headers) -> Receiver:
+        """Begin a call; what it returns gets the request's data."""
         method = self._unary.get(path)
         if method is not None:
-            await self._call_unary(method, scope, receive, send)
-            return
-        stream = self._streams.get(path)
-        if stream is not None:
-            await self._call_stream(stream, scope, receive, send)
-            return
-        await _refuse(send, self._unknown(path))
+            return UnaryCall(self, method, stream, headers)
+        streaming = self._streams.get(path)
+        if streaming is not None:
+            call = Call(self, stream, headers, self.size_max)
+            self.open_calls.add(call)
+            call.open(streaming)
+            return call
+        stream.send_headers(_refusal_block(self._unknown(path.decode("latin-1"))), end=True)
+        return _Ignored()
 
-    async def _call_unary(
-        self, method: UnaryMethod, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        try:
-            event = await receive()
-            body = event.get("body", b"")
-            # One chunk that is exactly one plain message is by far the usual case.
-            if len(body) < HEAD_BYTES or body[0] or body[1:5] != (len(body) - 5).to_bytes(4, "big"):
-                message = await self._read_slowly(event, scope, receive)
-            else:
-                message = body[HEAD_BYTES:]
-                if len(message) > self._size_max:
-                    raise _too_large(len(message), self._size_max)
-            timeout_s = None
-            for key, value in scope["headers"]:
-                if key == b"grpc-timeout":
-                    timeout_s = parse_timeout_s(value)
-                elif key == b"hasleader" and value == b"true" and not self._has_leader():
-                    raise NoLeaderError  # noqa: TRY301
-            response = method(message, Metadata(scope))
-            if type(response) is not bytes:
-                if timeout_s is None:
-                    response = await response  # type: ignore[misc]
-                else:
-                    response = await _within(response, timeout_s)  # type: ignore[arg-type]
-        except WireError as error:
-            await _refuse(send, error)
-            return
-        except ProtobufDecodeError as error:
-            await _refuse(send, malformed(error))
-            return
-        except ClientGoneError:
-            return
-        except Exception as error:
-            self._log.error("failed to answer a request", path=scope["path"], error=repr(error))
-            await _refuse(send, StatusError(Code.INTERNAL, "internal error; see the member's log"))
-            return
-        await send(_START)
-        await send(
-            {
-                "type": "http.response.body",
-                "body": b"\0" + len(response).to_bytes(4, "big") + response,
-                "more_body": False,
-            }
-        )
-        await send(_OK)
+    def finish_all(self, error: WireError) -> None:
+        """End every streaming call with `error`."""
+        for call in tuple(self.open_calls):
+            call.finish(error)
 
-    async def _read_slowly(
-        self, event: MutableMapping[str, Any], scope: Scope, receive: Receive
-    ) -> bytes:
-        """The message of a unary call whose first chunk was not the whole of it."""
-        reader = FrameReader(self._size_max, Metadata(scope).get(b"grpc-encoding") or "")
-        while True:
-            if event["type"] == "http.disconnect":
-                raise ClientGoneError
-            reader.feed(event.get("body", b""))
-            message = reader.take()
-            if message is not None:
-                return message
-            if not event.get("more_body", False):
-                raise StatusError(Code.INTERNAL, _cut_short(reader))
-            event = await receive()
+    def check_leader(self, metadata: Metadata) -> None:
+        """Refuse a call that wants a leader while none is known.
 
-    async def _call_stream(
-        self, method: StreamMethod, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        call = Call(scope, receive, send, self._size_max)
-        try:
-            if call.metadata.get(b"hasleader") == "true" and not self._has_leader():
-                raise NoLeaderError  # noqa: TRY301
-            await method(call)
-        except WireError as error:
-            await call.finish(error)
-        except ProtobufDecodeError as error:
-            await call.finish(malformed(error))
-        except ClientGoneError:
-            return
-        except Exception as error:
-            self._log.error("a stream failed", path=scope["path"], error=repr(error))
-            await call.finish(StatusError(Code.INTERNAL, "internal error; see the member's log"))
-        else:
-            await call.finish()
+        Raises:
+            NoLeaderError
+        """
+        if metadata.get(b"hasleader") == "true" and not self._has_leader():
+            raise NoLeaderError
+
+    def as_wire_error(self, error: BaseException) -> WireError:
+        """The status for whatever a method raised."""
+        if isinstance(error, WireError):
+            return error
+        if isinstance(error, ProtobufDecodeError):
+            return malformed(error)
+        return self.failed(error)
+
+    def failed(self, error: BaseException) -> StatusError:
+        """A bug of ours: the log gets all of it, the client that there is one."""
+        self._log.error("failed to answer a request", error=error)
+        return StatusError(Code.INTERNAL, "internal error; the member's log has the details")
 
     def _unknown(self, path: str) -> StatusError:
         parts = path.split("/")
         if len(parts) != 3 or parts[0]:
             return StatusError(Code.UNIMPLEMENTED, f'malformed method name: "{path}"')
         if parts[1] in self._services:
-            return StatusError(
-                Code.UNIMPLEMENTED, f"unknown method {parts[2]} for service {parts[1]}"
-            )
-        return StatusError(Code.UNIMPLEMENTED, f"unknown service {parts[1]}")
+            text = f"unknown method {parts[2]} for service {parts[1]}"
+        else:
+            text = f"unknown service {parts[1]}"
+        return StatusError(Code.UNIMPLEMENTED, text)
 
 
-async def _within(response: Awaitable[bytes], timeout_s: float) -> bytes:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await response
-    except TimeoutError:
-        raise DeadlineError from None
+class _Ignored:
+    """Receives the rest of a request that has been refused."""
+
+    def data(self, chunk: bytes, ended: bool) -> None:
+        return
+
+    def cancelled(self) -> None:
+        return
 
 
-async def _refuse(send: Send, error: WireError) -> None:
-    """A response that is nothing but a status."""
-    await send(_START)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-    await send(_trailers(error))
+def start_block(stream: Stream) -> bytes:
+    """The first header block of a good response. Send it before making another block."""
+    connection = stream.connection
+    if not connection.table_allowed:
+        return _NO_TABLE_START
+    state = connection.response_state
+    if state == 0:
+        connection.response_state = 1
+    return _START[state]
 
 
-def _trailers(error: WireError) -> MutableMapping[str, Any]:
-    return {
-        "type": "http.response.trailers",
-        "headers": [
-            (b"grpc-status", b"%d" % status_of(error)),
-            (b"grpc-message", percent_encode(error.message)),
-        ],
-    }
+def ok_block(stream: Stream) -> bytes:
+    """The last header block of a good response. Send it before making another block."""
+    connection = stream.connection
+    if not connection.table_allowed:
+        return _NO_TABLE_OK
+    state = connection.response_state
+    if stream.pending is not None:
+        return _NO_TABLE_OK  # it will be sent later, when the table may be another
+    if state == 1:
+        connection.response_state = 2
+    return _OK[state]
+
+
+@lru_cache(maxsize=256)
+def _status_fields(status: int, message: str) -> bytes:
+    return literal(b"grpc-status", b"%d" % status) + literal(
+        b"grpc-message", percent_encode(message)
+    )
+
+
+def status_block(error: WireError) -> bytes:
+    """The last header block of a call that failed."""
+    return _status_fields(status_of(error), error.message)
+
+
+def _refusal_block(error: WireError) -> bytes:
+    """The only header block of a call that failed before it sent anything."""
+    return _STATUS_200 + literal(*_CONTENT_TYPE) + status_block(error)
 
 
 def percent_encode(text: str) -> bytes:
@@ -312,25 +440,14 @@ def _too_large(size: int, size_max: int) -> StatusError:
     )
 
 
-def _cut_short(reader: FrameReader) -> str:
-    return "EOF" if reader.is_empty else "unexpected EOF"
-
-
-def framed(messages: Iterable[bytes]) -> bytes:
-    """Several messages as one chunk of frames."""
-    return b"".join(map(frame, messages))
-
-
 __all__ = [
     "GRPC_OVERHEAD_BYTES",
     "Call",
-    "ClientGoneError",
+    "CallHandler",
     "GrpcApp",
     "Metadata",
     "StreamMethod",
     "UnaryMethod",
-    "compressed_refusal",
-    "framed",
     "malformed",
     "parse_timeout_s",
     "percent_encode",

@@ -1,107 +1,103 @@
-"""The plain HTTP endpoints on the client port: `/health` and `/version`.
+"""The plain HTTP endpoints: `/health` and `/version` on the client port, `/members` and `/version`
+on the peer port. Which HTTP a request came by does not matter here.
 
-Source: shared facts, client.md section 12, "Plain endpoints".
+Source: shared facts, client.md section 12 ("Plain endpoints"), peer.md section 1.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
-from urllib.parse import parse_qs
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
-from kvorum.rpc.grpc import Receive, Scope, Send
 from kvorum.server.ports import InfoPort
 
-_TEXT = b"text/plain; charset=utf-8"
-_JSON = b"application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
 
 
-class HttpApp:
-    """The ASGI application for everything that is not gRPC."""
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request; `target` is the path with its query."""
 
-    def __init__(self, server: InfoPort) -> None:
-        self._server = server
+    method: str
+    target: str
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if path == "/health":
-            await self._health(scope, send)
-        elif path == "/version":
-            await self._version(scope, send)
-        else:
-            await respond(send, 404, b"404 page not found\n")
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
 
-    async def _version(self, scope: Scope, send: Send) -> None:
-        if scope["method"] != "GET":
-            await _method_not_allowed(send)
-            return
-        body = json.dumps(self._server.versions(), separators=(",", ":")).encode()
-        await respond(send, 200, body, content_type=_JSON)
-
-    async def _health(self, scope: Scope, send: Send) -> None:
-        if scope["method"] != "GET":
-            await _method_not_allowed(send)
-            return
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        reason = await self._server.health(serializable=query.get("serializable") == ["true"])
-        healthy = not reason
-        body = json.dumps(
-            {"health": "true" if healthy else "false", "reason": reason}, separators=(",", ":")
-        ).encode()
-        await respond(send, 200 if healthy else 503, body if healthy else body + b"\n")
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query)
 
 
-async def _method_not_allowed(send: Send) -> None:
-    await respond(send, 405, b"Method Not Allowed\n", extra=[(b"allow", b"GET")])
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole response."""
+
+    status: int
+    body: bytes
+    content_type: str = TEXT
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [
+            ("content-type", self.content_type),
+            ("content-length", str(len(self.body))),
+            *self.extra,
+        ]
 
 
-async def respond(
-    send: Send,
-    status: int,
-    body: bytes,
-    *,
-    content_type: bytes = _TEXT,
-    extra: list[tuple[bytes, bytes]] | None = None,
-) -> None:
-    """Send a whole response."""
-    headers = [
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
-        *(extra or ()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+HttpApp = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+NOT_FOUND: Final = HttpResponse(404, b"404 page not found\n")
+METHOD_NOT_ALLOWED: Final = HttpResponse(405, b"Method Not Allowed\n", extra=(("allow", "GET"),))
 
 
-class PeerApp:
-    """The ASGI application of the peer port of a cluster of one: who is in it, and its version.
+def _json(value: Any, end: bytes = b"") -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + end
 
-    Source: shared facts, peer.md section 1.
-    """
 
-    def __init__(self, server: InfoPort) -> None:
-        self._server = server
+def client_app(server: InfoPort) -> HttpApp:
+    """The plain endpoints of the client port."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
+    async def answer(request: HttpRequest) -> HttpResponse:
+        path = request.path
+        if path not in {"/health", "/version"}:
+            return NOT_FOUND
+        if request.method != "GET":
+            return METHOD_NOT_ALLOWED
+        if path == "/version":
+            return HttpResponse(200, _json(server.versions()), JSON)
+        serializable = request.query.get("serializable") == ["true"]
+        reason = await server.health(serializable=serializable)
+        if reason:
+            return HttpResponse(503, _json({"health": "false", "reason": reason}, b"\n"))
+        return HttpResponse(200, _json({"health": "true", "reason": ""}))
+
+    return answer
+
+
+def peer_app(server: InfoPort) -> HttpApp:
+    """What the peer port of a cluster of one tells: who is in it, and its version."""
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        path = request.path
         if path not in {"/version", "/members"}:
-            await respond(send, 404, b"404 page not found\n")
-        elif scope["method"] != "GET":
-            await _method_not_allowed(send)
-        elif path == "/version":
-            body = json.dumps(self._server.versions(), separators=(",", ":")).encode()
-            await respond(send, 200, body, content_type=_JSON)
-        else:
-            await self._members(send)
+            return NOT_FOUND
+        if request.method != "GET":
+            return METHOD_NOT_ALLOWED
+        if path == "/version":
+            return HttpResponse(200, _json(server.versions()), JSON)
+        members = [_member_json(member) for member in server.members()]
+        extra = (("x-etcd-cluster-id", f"{server.cluster_id:x}"),)
+        return HttpResponse(200, _json(members, b"\n"), JSON, extra)
 
-    async def _members(self, send: Send) -> None:
-        members = [_member_json(member) for member in self._server.members()]
-        body = json.dumps(members, separators=(",", ":")).encode() + b"\n"
-        cluster_id = b"%x" % self._server.cluster_id
-        extra = [(b"x-etcd-cluster-id", cluster_id)]
-        await respond(send, 200, body, content_type=_JSON, extra=extra)
+    return answer
 
 
 def _member_json(member: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""The listener of the client port. The only module that knows the HTTP server, h2corn.
+"""Listening sockets and the connections on them.
 
-h2corn speaks HTTP/1.1 and HTTP/2 on one port and runs its network side in Rust threads; any ASGI
-server that sends trailers could take its place here.
+gRPC and plain HTTP share a port, as etcd's do: the first bytes of a connection tell HTTP/2 (its
+preface) from HTTP/1.1; on HTTP/2 the content type tells gRPC from plain requests.
+
+Back-pressure: what is answered collects in one buffer a connection and leaves in one write at the
+end of the event loop's turn. While the socket does not take it, the connection is not read from,
+so a client that does not read cannot make the member's memory grow.
 """
 
 from __future__ import annotations
@@ -9,29 +13,31 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
-import h2corn
-import h2corn._lib
-
-from kvorum.errors import ConfigError
-from kvorum.rpc.grpc import AsgiApp
+from kvorum.errors import ConfigError, StoppedError
+from kvorum.rpc.grpc import GrpcApp
+from kvorum.rpc.http import HttpApp, HttpRequest, HttpResponse
+from kvorum.rpc.http1 import Http1Connection
+from kvorum.rpc.http2.connection import PREFACE, Connection, Limits, Receiver, Stream
+from kvorum.rpc.http2.errors import ErrorCode
+from kvorum.rpc.http2.hpack import Headers, literal
+from kvorum.rpc.http2.pings import KeepAlive, PingPolicy
+from kvorum.server.clock import monotonic_s
+from kvorum.server.log import Logger
 
 BACKLOG: Final = 4096
-CONNECTION_WINDOW_BYTES: Final = 16 * 1024 * 1024
-STREAM_WINDOW_BYTES: Final = 4 * 1024 * 1024
-HEADER_LIST_BYTES_MAX: Final = 64 * 1024
-STREAMS_PER_CONNECTION_MAX: Final = 1_000_000
-"""h2corn wants a bound; etcd's default is 2^32-1, which no connection reaches."""
-SHUTDOWN_S: Final = 5.0
-
-# h2corn greets on stderr with three lines of its own and has no switch for it. Programs read a
-# member's stderr as JSON lines.
-h2corn._lib.emit_banner = lambda *_: None  # type: ignore[assignment]
+WRITE_BUFFER_BYTES_MAX: Final = 1024 * 1024
+"""Bytes that a socket has not taken; above, the connection is not read from."""
+PREFACE_S_MAX: Final = 120.0
+"""A connection that says nothing at first is closed. Source: grpc-go's connection timeout."""
+DRAIN_S_MAX: Final = 3.0
+"""How long requests under way may go on when the member stops."""
+BODY_BYTES_MAX: Final = 1024 * 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A bound TCP socket.
 
     Raises:
         ConfigError: the address cannot be had; worded as Go does.
@@ -54,47 +60,269 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Serves the client port on sockets that are bound already."""
+    """Serves gRPC and plain HTTP on sockets that are bound already.
+
+    Args:
+        sockets: bound and listening.
+        http: answers plain requests.
+        grpc: answers gRPC; None: there is none on this port.
+        limits, keep_alive: for each connection.
+    """
 
     def __init__(
-        self, app: AsgiApp, sockets: Sequence[socket.socket], *, max_concurrent_streams: int
+        self,
+        sockets: Sequence[socket.socket],
+        http: HttpApp,
+        grpc: GrpcApp | None,
+        *,
+        limits: Limits | None = None,
+        keep_alive: KeepAlive | None = None,
+        log: Logger,
     ) -> None:
+        self.http = http
+        self.grpc = grpc
+        self.limits = limits or Limits()
+        self.keep_alive = keep_alive or KeepAlive()
+        self.log = log
+        self.connections: set[ClientConnection] = set()
         self._sockets = list(sockets)
-        self._server = h2corn.Server(
-            app,  # type: ignore[arg-type]
-            h2corn.Config(
-                bind=tuple(f"fd://{listener.fileno()}" for listener in self._sockets),
-                lifespan="off",
-                grpc=True,
-                access_log=False,
-                date_header=False,
-                backlog=BACKLOG,
-                max_concurrent_streams=min(max_concurrent_streams, STREAMS_PER_CONNECTION_MAX),
-                h2_max_header_list_size=HEADER_LIST_BYTES_MAX,
-                h2_initial_stream_window_size=STREAM_WINDOW_BYTES,
-                h2_initial_connection_window_size=CONNECTION_WINDOW_BYTES,
-                # A client that reads slowly, or not at all, keeps its stream: the watch buffers
-                # are bounded by ourselves. Idle connections are kept, as etcd keeps them.
-                h2_timeout_response_stall=0,
-                h2_timeout_write=0,
-                timeout_keep_alive=0,
-                timeout_graceful_shutdown=SHUTDOWN_S,
-            ),
-        )
-        self._serving: asyncio.Task[None] | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Return when connections are accepted."""
-        self._serving = asyncio.create_task(self._server.serve(), name="client listener")
-        started = asyncio.ensure_future(self._server.wait_started())
-        done, _ = await asyncio.wait((started, self._serving), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        loop = asyncio.get_running_loop()
+        for listener in self._sockets:
+            server = await loop.create_server(
+                lambda: ClientConnection(self), sock=listener, backlog=BACKLOG
+            )
+            self._servers.append(server)
 
     async def stop(self) -> None:
-        """Stop accepting, let requests under way end for `SHUTDOWN_S` at most."""
-        if self._serving is not None:
-            self._server.shutdown()
-            await asyncio.wait((self._serving,))
+        """Stop accepting; end streams; let unary requests end for `DRAIN_S_MAX` at most."""
+        for server in self._servers:
+            server.close()
         for listener in self._sockets:
             listener.close()
+        for connection in tuple(self.connections):
+            connection.go_away()
+        if self.grpc is not None:
+            self.grpc.finish_all(StoppedError())
+        for connection in tuple(self.connections):
+            connection.close_when_done()
+        if self.connections:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._drained,), timeout=DRAIN_S_MAX)
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    _drained: asyncio.Future[None] | None = None
+
+    def gone(self, connection: ClientConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+
+class ClientConnection(asyncio.Protocol):
+    """One accepted connection: finds out what it speaks, moves bytes, keeps it alive."""
+
+    __slots__ = (
+        "_closing",
+        "_flushing",
+        "_http1",
+        "_http2",
+        "_keep_alive",
+        "_listener",
+        "_loop",
+        "_pings",
+        "_received_s",
+        "_start",
+        "_start_timer",
+        "_transport",
+    )
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._http1: Http1Connection | None = None
+        self._http2: Connection | None = None
+        self._pings = PingPolicy(listener.keep_alive, monotonic_s)
+        self._start = b""
+        self._flushing = False
+        self._closing = False
+        self._received_s = 0.0
+        self._keep_alive: asyncio.TimerHandle | None = None
+        self._start_timer: asyncio.TimerHandle | None = None
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not an instance with uvloop, whose transports only have its methods.
+        transport = cast("asyncio.Transport", transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._listener.connections.add(self)
+        self._start_timer = self._loop.call_later(PREFACE_S_MAX, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        http2 = self._http2
+        if http2 is None:
+            self._first_data(data)
+            return
+        self._received_s = self._loop.time()
+        http2.receive(data)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._start_timer, self._keep_alive):
+            if timer is not None:
+                timer.cancel()
+        if self._http1 is not None:
+            self._http1.lost()
+        if self._http2 is not None:
+            self._http2.lost()
+        self._listener.gone(self)
+
+    def pause_writing(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+    # The first bytes.
+
+    def _first_data(self, data: bytes) -> None:
+        if self._http1 is not None:
+            self._http1.receive(data)
+            return
+        self._start += data
+        start = self._start
+        if PREFACE.startswith(start[: len(PREFACE)]):
+            if len(start) < len(PREFACE):
+                return
+            self._begin_http2()
+        else:
+            self._http1 = Http1Connection(self._listener.http, self._transport, self._listener.log)
+        assert self._start_timer is not None
+        self._start_timer.cancel()
+        self._start = b""
+        self.data_received(start)
+
+    def _begin_http2(self) -> None:
+        self._http2 = Connection(self, self._wake, self._listener.limits, self._pings)
+        interval_s = self._listener.keep_alive.interval_s
+        if interval_s:
+            self._keep_alive = self._loop.call_later(interval_s, self._ping_if_quiet)
+
+    # Requests (http2.connection.RequestHandler).
+
+    def open(self, stream: Stream, headers: Headers) -> Receiver:
+        path = b""
+        is_grpc = False
+        for name, value in headers:
+            if name == b":path":
+                path = value
+            elif name == b"content-type":
+                is_grpc = value.startswith(b"application/grpc")
+        if is_grpc and self._listener.grpc is not None:
+            return self._listener.grpc.open(path, stream, headers)
+        return _PlainRequest(self._listener.http, stream, headers, self._listener.log)
+
+    # Sending.
+
+    def _wake(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        http2 = self._http2
+        assert http2 is not None
+        if http2.output:
+            self._transport.write(http2.take_output())
+        if http2.closing or (self._closing and not http2.streams):
+            self._transport.close()
+
+    # Keep-alive: a client that has been silent for an interval is asked, and given up in time.
+
+    def _ping_if_quiet(self) -> None:
+        keep_alive, http2 = self._listener.keep_alive, self._http2
+        assert http2 is not None
+        quiet_s = self._loop.time() - self._received_s
+        if quiet_s < keep_alive.interval_s:
+            wait_s = keep_alive.interval_s - quiet_s
+            self._keep_alive = self._loop.call_later(wait_s, self._ping_if_quiet)
+            return
+        http2.ping()
+        asked_s = self._loop.time()
+
+        def judge() -> None:
+            if self._received_s < asked_s:
+                self._transport.abort()
+            else:
+                self._ping_if_quiet()
+
+        self._keep_alive = self._loop.call_later(keep_alive.timeout_s, judge)
+
+    # The end.
+
+    def go_away(self) -> None:
+        """Tell the client to take further requests elsewhere."""
+        if self._http2 is not None:
+            self._http2.go_away(ErrorCode.NO_ERROR, "graceful_stop")
+
+    def close_when_done(self) -> None:
+        self._closing = True
+        if self._http2 is None:
+            self._transport.close()
+        else:
+            self._flush()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class _PlainRequest:
+    """A plain HTTP request that came by HTTP/2."""
+
+    __slots__ = ("_app", "_body_bytes", "_headers", "_log", "_stream", "_task")
+
+    def __init__(self, app: HttpApp, stream: Stream, headers: Headers, log: Logger) -> None:
+        self._app = app
+        self._stream = stream
+        self._headers = headers
+        self._log = log
+        self._body_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def data(self, chunk: bytes, ended: bool) -> None:
+        self._body_bytes += len(chunk)
+        if self._body_bytes > BODY_BYTES_MAX:
+            self._stream.reset(ErrorCode.CANCEL)
+        elif ended:
+            fields = {name: value.decode("latin-1") for name, value in self._headers}
+            request = HttpRequest(fields.get(b":method", ""), fields.get(b":path", ""))
+            self._task = asyncio.ensure_future(self._answer(request))
+
+    def cancelled(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _answer(self, request: HttpRequest) -> None:
+        try:
+            response = await self._app(request)
+        except Exception as error:
+            self._log.error("failed to answer a request", path=request.path, error=error)
+            response = HttpResponse(500, b"Internal Server Error\n")
+        block = literal(b":status", b"%d" % response.status)
+        for name, value in response.headers:
+            block += literal(name.encode(), value.encode())
+        self._stream.send_headers(block)
+        self._stream.end_with_data(b"" if request.method == "HEAD" else response.body)
+
+
+__all__ = ["Listener", "bind"]

@@ -7,8 +7,8 @@ writes `{"level":"info","ts":"…","caller":"server/member.py:120","msg":"publis
 Where the lines go and in which form is set up by `kvorum.embed.logging`; here is only what the
 layers below need.
 
-A call below the level costs one comparison (about 60 ns), but its arguments are still made: the
-path of a request does not log.
+A call below the level costs some 170 ns (measured with one field, CPython 3.11), and its arguments
+are made all the same: the path of a request does not log.
 
 Values: str, bool, int, float and None as they are; lists, tuples and dicts of them; an exception
 is its text; anything else its `str()`. Fields whose name says that they hold a secret are blanked,

@@ -106,7 +106,9 @@ def test_any_bytes_are_a_message_or_a_decode_error(data: bytes) -> None:
             assert str(error)  # noqa: PT017
 
 
-@pytest.mark.parametrize("data", [b"\x08", b"\x0a\x05ab", b"\x08" + b"\xff" * 10 + b"\x01", b"\x07"])
+@pytest.mark.parametrize(
+    "data", [b"\x08", b"\x0a\x05ab", b"\x08" + b"\xff" * 10 + b"\x01", b"\x07"]
+)
 def test_cut_or_wild_records_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
         HardState.decode(data)

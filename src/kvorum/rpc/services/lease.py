@@ -17,7 +17,6 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.rpc.frames import frame
 from kvorum.rpc.grpc import Call, Metadata, StreamMethod, UnaryMethod
-from kvorum.rpc.streams import until_stopping
 from kvorum.server.ports import InfoPort, LeasePort, Response
 
 
@@ -56,17 +55,28 @@ def methods(server: LeaseServer) -> Mapping[str, UnaryMethod]:
     }
 
 
+class KeepAlives:
+    """One LeaseKeepAlive call: each message renews a lease and gets an answer."""
+
+    __slots__ = ("_call", "_server")
+
+    def __init__(self, server: LeaseServer, call: Call) -> None:
+        self._server = server
+        self._call = call
+
+    def message(self, message: bytes) -> None:
+        lease_id = LeaseKeepAliveRequest.FromString(message).ID
+        ttl_s = self._server.lease_renew(lease_id)
+        response = LeaseKeepAliveResponse(ID=lease_id, TTL=ttl_s)
+        self._call.send(frame(self._server.header() + response.SerializeToString()))
+
+    def half_closed(self) -> None:
+        self._call.finish()
+
+    def closed(self) -> None:
+        """Nothing is held for a call."""
+
+
 def streams(server: LeaseServer) -> Mapping[str, StreamMethod]:
     """The service's streaming methods by path."""
-
-    async def answer(call: Call) -> None:
-        while (message := await call.read()) is not None:
-            lease_id = LeaseKeepAliveRequest.FromString(message).ID
-            ttl_s = server.lease_renew(lease_id)
-            response = LeaseKeepAliveResponse(ID=lease_id, TTL=ttl_s)
-            await call.write(frame(server.header() + response.SerializeToString()))
-
-    async def keep_alive(call: Call) -> None:
-        await until_stopping(server.stopping, answer(call))
-
-    return {"/etcdserverpb.Lease/LeaseKeepAlive": keep_alive}
+    return {"/etcdserverpb.Lease/LeaseKeepAlive": lambda call: KeepAlives(server, call)}

@@ -1,0 +1,84 @@
+"""etcdctl: from the command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+from kvorum.cli.etcdctl.cobra import Call, Found, Group, find, flag_set_of, flags_of
+from kvorum.cli.etcdctl.exits import CommandError, Exit
+from kvorum.cli.etcdctl.output import write_error, write_text
+from kvorum.cli.etcdctl.pflag import FlagError
+from kvorum.cli.etcdctl.root import NAME, ROOT
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    # Ctrl-C and a reader that goes away end the process as they end any other: by the signal, and
+    # not by a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def run(line: Sequence[str]) -> int:
+    """Run a command line; the exit code."""
+    version = os.environ.get("ETCDCTL_API", "")
+    if version not in {"", "3"}:
+        write_error(f"unsupported API version: {version}\n")
+        return Exit.ERROR
+    found = find(ROOT, line)
+    if found.unknown is not None:
+        return _unknown_command(found.unknown)
+    context = context_of(found)
+    flag_set = flag_set_of(found.command, flags_of(ROOT))
+    try:
+        flag_set.parse(found.line)
+    except FlagError as error:
+        write_text(help_of(context))
+        write_error(f"Error: {error}\n\nError: {error}\n")
+        return Exit.ERROR
+    if flag_set.values["help"] or isinstance(found.command, Group):
+        write_text(help_of(context))
+        return Exit.SUCCESS
+    context.obj = Call(flag_set, context)
+    try:
+        with context:
+            found.command.invoke(context)
+    except CommandError as error:
+        if error.text is not None:
+            write_error(f"Error: {error.text}\n")
+        return error.code
+    return Exit.SUCCESS
+
+
+def context_of(found: Found) -> click.Context:
+    """Click's context of a command, below those of the groups that it is in."""
+    command: click.Command = ROOT
+    context = click.Context(command, info_name=NAME)
+    for name in found.path:
+        assert isinstance(command, Group)
+        command = command.child(name)
+        context = click.Context(command, info_name=name, parent=context)
+    return context
+
+
+def help_of(context: click.Context) -> str:
+    """The help of a command."""
+    return context.command.get_help(context) + "\n"
+
+
+def _unknown_command(word: str) -> Exit:
+    text = f'Error: unknown command "{word}" for "{NAME}"\n'
+    names = ROOT.suggestions(word)
+    if names:
+        text += "\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in names) + "\n"
+    write_error(f"{text}Run '{NAME} --help' for usage.\n{text}")
+    return Exit.ERROR

@@ -1,0 +1,177 @@
+"""Calls to members: endpoint, deadline, token and retries put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvorum.client.channels import Channels
+from kvorum.client.deadline import Deadline
+from kvorum.client.endpoint import Endpoint, EndpointRing
+from kvorum.client.errors import (
+    ClientClosedError,
+    TransportError,
+)
+from kvorum.client.methods import AUTHENTICATE, Method, RequestT, ResponseT
+from kvorum.client.options import ClientOptions
+from kvorum.client.retry import Backoff, Retry
+from kvorum.client.status import wire_error
+from kvorum.client.stream import Stream
+from kvorum.client.tls import TlsOptions
+from kvorum.client.token import Metadata, TokenSource
+from kvorum.errors import Code, StatusError, WireError
+from kvorum.proto.rpc_pb2 import AuthenticateRequest, AuthenticateResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A unary call that failed, or an attempt that a member refused."""
+
+    path: str
+    endpoint: str
+    error: WireError
+
+
+class Transport:
+    """What the parts of a client (keys, watches, leases, ...) make their calls with."""
+
+    __slots__ = ("_channels", "_on_failure", "_token", "options", "ring")
+
+    def __init__(
+        self,
+        ring: EndpointRing,
+        options: ClientOptions,
+        *,
+        tls: TlsOptions | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        on_failure: Callable[[Failure], None] | None = None,
+    ) -> None:
+        self.ring = ring
+        self.options = options
+        self._channels = Channels(options, tls)
+        self._token = TokenSource(user, password, self._authenticate)
+        self._on_failure = on_failure
+
+    @property
+    def closed(self) -> bool:
+        return self._channels.closed
+
+    async def close(self) -> None:
+        """End every connection. Calls under way raise ClientClosedError."""
+        await self._channels.close()
+
+    async def unary(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout_s: float | None,
+        endpoint: str | None = None,
+    ) -> ResponseT:
+        """Make a call and return its response.
+
+        Args:
+            method: the call.
+            request: its message.
+            timeout_s: for everything together, retries included. None: no limit.
+            endpoint: this one and no other.
+
+        Raises:
+            WireError: one of `kvorum.errors` or of `kvorum.client.errors`.
+        """
+        self._check_size(request)
+        ring = self.ring if endpoint is None else EndpointRing([endpoint])
+        deadline = Deadline(timeout_s)
+        retry: Retry | None = None
+        token_renewed = False
+        while True:
+            target = ring.current
+            try:
+                return await self._attempt(target, method, request, deadline)
+            except WireError as error:
+                raised: WireError | None = error
+                if not token_renewed and self._token.is_stale(error):
+                    token_renewed = True
+                    continue
+                if retry is None:
+                    retry = Retry(self.options, ring, deadline, is_read=method.is_read)
+                raised = await retry.after(target, error)
+                if not isinstance(error, TransportError) or raised is not None:
+                    self._tell(method, target, raised or error)
+            if raised is not None:
+                raise raised
+
+    async def _attempt(
+        self,
+        endpoint: Endpoint,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        deadline: Deadline,
+    ) -> ResponseT:
+        import grpc.aio  # noqa: PLC0415 - see kvorum.client.channels
+
+        await self._channels.wait_connected(endpoint, deadline.left_s())
+        metadata = () if method is AUTHENTICATE else await self._token.metadata()
+        call = self._channels.unary(endpoint, method)
+        try:
+            response: ResponseT = await call(request, timeout=deadline.left_s(), metadata=metadata)
+        except grpc.aio.AioRpcError as failure:
+            raise wire_error(failure, endpoint.text) from None
+        except grpc.aio.UsageError:
+            raise ClientClosedError from None
+        return response
+
+    def _check_size(self, request: RequestT) -> None:
+        size_bytes = request.ByteSize()
+        if size_bytes > self.options.send_bytes_max:
+            # Source: grpc-go, the text of its own send limit.
+            raise StatusError(
+                Code.RESOURCE_EXHAUSTED,
+                "trying to send message larger than max "
+                f"({size_bytes} vs. {self.options.send_bytes_max})",
+            )
+
+    def _tell(
+        self, method: Method[RequestT, ResponseT], endpoint: Endpoint, error: WireError
+    ) -> None:
+        if self._on_failure is not None:
+            self._on_failure(Failure(method.path, endpoint.text, error))
+
+    async def authenticate(self) -> None:
+        """Fetch the token now, if there is a user. Calls do it by themselves when it is needed.
+
+        Raises:
+            AuthFailedError: wrong user or password.
+        """
+        await self._token.metadata()
+
+    async def _authenticate(self, request: AuthenticateRequest) -> AuthenticateResponse:
+        return await self.unary(AUTHENTICATE, request, timeout_s=self.options.dial_timeout_s)
+
+    async def open_stream(
+        self, method: Method[RequestT, ResponseT], metadata: Metadata = ()
+    ) -> Stream[RequestT, ResponseT]:
+        """Open a two-way stream on the endpoint in use.
+
+        Raises:
+            WireError: no connection (the next endpoint is in use from now on), or no token.
+        """
+        endpoint = self.ring.current
+        try:
+            await self._channels.wait_connected(endpoint, None)
+            token = await self._token.metadata()
+        except TransportError:
+            self.ring.failed(endpoint)
+            raise
+        call = self._channels.stream(endpoint, method)
+        return Stream(endpoint, call(metadata=(*token, *metadata)))
+
+    def stream_failed(self, endpoint: Endpoint, error: WireError) -> None:
+        """A stream ended with `error`: choose endpoint and token for the next one by it."""
+        self.ring.failed(endpoint)
+        self._token.is_stale(error)
+
+    def backoff(self) -> Backoff:
+        """Pauses between attempts to open a stream."""
+        return Backoff(self.options, len(self.ring))

@@ -1,0 +1,104 @@
+"""From what was given, flag by flag, to a `Config`.
+
+Command line and environment, or the file, have been read into `Given` values by now. Here old names
+are brought to new ones, what is not supported is refused, and etcd's defaults are filled in, which
+depend on each other: `--initial-cluster` follows the name, but only when the name was changed.
+
+Source: shared facts, flags.md sections 1 and 2; checked against 3.5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kvorum.embed.config import DEFAULT_NAME, Config
+from kvorum.embed.config_gates import GATES, check_gate
+from kvorum.embed.config_table import SUPPORTED, Flag
+from kvorum.embed.config_table_later import FLAGS
+from kvorum.errors import ConfigError
+
+_GATES_FLAG = "feature-gates"
+_INITIAL_CLUSTER = "initial-cluster"
+_BOOTSTRAP_FLAGS = (_INITIAL_CLUSTER, "discovery", "discovery-endpoints", "discovery-srv")
+
+
+class Given(NamedTuple):
+    """The value of one flag: parsed, and as it was written."""
+
+    value: Any
+    text: str
+
+
+def assemble(given: Mapping[str, Given], *, from_file: bool = False) -> Config:
+    """Build the configuration.
+
+    Args:
+        given: by flag name; only what was really given.
+        from_file: etcd does not ask for `advertise-client-urls` beside `listen-client-urls` there.
+
+    Raises:
+        ConfigError: a value cannot be, is not supported, or contradicts another.
+    """
+    for name, one in given.items():
+        FLAGS[name].check_supported(one.value, one.text)
+    renamed = _with_new_names(given)
+    _check_one_bootstrap(renamed)
+    config = Config(**(_fields(renamed) | _gates(renamed)))
+    listens = "listen-client-urls" in given and "advertise-client-urls" not in given
+    if listens and not from_file:
+        raise ConfigError(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+        )
+    return config
+
+
+def _with_new_names(given: Mapping[str, Given]) -> dict[str, Given]:
+    renamed = dict(given)
+    for name in given:
+        new = FLAGS[name].replaced_by
+        if not new:
+            continue
+        if new in given:
+            raise ConfigError(
+                f"cannot set --{name} and --{new} at the same time, please use --{new} only"
+            )
+        renamed[new] = renamed.pop(name)
+    return renamed
+
+
+def _check_one_bootstrap(given: Mapping[str, Given]) -> None:
+    if sum(bool(given[name].value) for name in _BOOTSTRAP_FLAGS if name in given) > 1:
+        raise ConfigError(
+            "multiple discovery or bootstrap flags are set. Choose one of "
+            '"initial-cluster", "discovery", "discovery-endpoints" or "discovery-srv"'
+        )
+
+
+def _fields(given: Mapping[str, Given]) -> dict[str, Any]:
+    fields = {flag.field: _value(flag, given) for flag in SUPPORTED if flag.name != _GATES_FLAG}
+    renamed_member = fields["name"] != DEFAULT_NAME
+    if renamed_member and fields["initial_cluster"] == FLAGS[_INITIAL_CLUSTER].default:
+        fields["initial_cluster"] = ""  # follows the name and the advertised URLs
+    return fields
+
+
+def _value(flag: Flag, given: Mapping[str, Given]) -> Any:
+    return given[flag.name].value if flag.name in given else flag.parse(flag.default)
+
+
+def _gates(given: Mapping[str, Given]) -> dict[str, bool]:
+    chosen: dict[str, bool] = dict(given[_GATES_FLAG].value) if _GATES_FLAG in given else {}
+    for name, one in given.items():
+        gate = FLAGS[name].gate
+        if not gate:
+            continue
+        if gate in chosen:
+            new = f"--{_GATES_FLAG}={gate}={str(chosen[gate]).lower()}"
+            raise ConfigError(
+                f"cannot specify both flags: --{name}={one.text} and {new} at the same time, "
+                f"please just use {new}"
+            )
+        check_gate(gate, one.value)
+        chosen[gate] = one.value
+    return {GATES[gate].field: value for gate, value in chosen.items() if GATES[gate].field}

@@ -1,0 +1,49 @@
+"""Rules for every test run.
+
+In CI (`KVORUM_CI=1`) everything that a test may need has been installed, so a skipped test is a
+test that was lost: it fails there, unless `MAY_SKIP` gives a reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+CI_VARIABLE = "KVORUM_CI"
+
+MAY_SKIP: dict[str, str] = {}
+"""Start of a test's node id → why it may be skipped in CI. Only shrinks."""
+
+
+def _in_ci() -> bool:
+    return os.environ.get(CI_VARIABLE, "") not in {"", "0"}
+
+
+def _refuse_skip(report: Any) -> None:
+    """Turn a skip into a failure, but for tests that may, and for expected failures."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    if any(report.nodeid.startswith(known) for known in MAY_SKIP):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{report.nodeid} was skipped in CI ({CI_VARIABLE}): {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    report = yield
+    if _in_ci():
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    report = yield
+    if _in_ci():
+        _refuse_skip(report)
+    return report
