@@ -218,7 +218,6 @@ DELETE = Script(
             "put k1 v",
             "del k1 -w bad",
             "get k1",
-            "de k1",
         ),
     ),
 )

@@ -215,8 +215,6 @@ def send_raw(server: Server, data: bytes) -> bytes:
     [
         pytest.param(b"GARBAGE\r\n\r\n", id="no request line"),
         pytest.param(b"\x00\x01\x02garbage\r\n\r\n", id="binary"),
-        pytest.param(b"GET /\r\n", id="HTTP 0.9"),
-        pytest.param(b"GET /health HTTP/9.9\r\n\r\n", id="HTTP 9.9"),
         pytest.param(b"\n", id="empty line"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", id="half an HTTP/2 preface"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"z" * 100, id="no HTTP/2 frames"),
@@ -265,12 +263,14 @@ def test_a_bad_http_1_request_gets_an_http_error(
 
 
 def test_a_connection_that_says_nothing_more_harms_nobody(server: Server) -> None:
-    """A TLS greeting on a plain port, and null bytes: stock waits for more, and so may we."""
+    """A TLS greeting on a plain port, null bytes, half a request: a server may wait for more."""
     with (
+        socket.create_connection(("127.0.0.1", server.client_port)) as half,
         socket.create_connection(("127.0.0.1", server.client_port)) as greeting,
         socket.create_connection(("127.0.0.1", server.client_port)) as nulls,
         Calls(server.target) as calls,
     ):
         greeting.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 600)
         nulls.sendall(b"\0" * 100)
+        half.sendall(b"GET /health\r\n")
         assert calls.get(b"good").count == 1

@@ -72,9 +72,13 @@ class RaftCluster:
     # -- the schedule --------------------------------------------------------------------
 
     def run(self, steps: int) -> None:
-        """Do `steps` random things."""
-        actions = [action for action, _ in _WEIGHTS]
-        weights = [weight for _, weight in _WEIGHTS]
+        """Do `steps` random things.
+
+        Each run has its own taste: some crash all the time, some hardly deliver, some elect more
+        than they propose. Runs that do a little of everything find less.
+        """
+        actions = [action for action, _, _ in _WEIGHTS]
+        weights = [weight * self.rng.choice(taste) for _, weight, taste in _WEIGHTS]
         for action in self.rng.choices(actions, weights, k=steps):
             action(self)
 
@@ -100,7 +104,8 @@ class RaftCluster:
         self._on(self._any, lambda member: member.node.tick())
 
     def work(self) -> None:
-        self._on(self._any, lambda member: member.work())
+        for _ in range(self.rng.randrange(1, 5)):
+            self._on(self._any, lambda member: member.work())
 
     def propose(self) -> None:
         self._count += 1
@@ -154,19 +159,21 @@ class RaftCluster:
         ]
         self._on(self._any, self.rng.choice(choices))
 
-    def crash_or_start(self) -> None:
-        member = self.members[self.rng.choice(IDS)]
-        if member.up:
-            member.crash()
-        else:
-            member.start()
+    def crash(self) -> None:
+        self._on(self._any, lambda member: member.crash())
+
+    def start(self) -> None:
+        downs = [member for member in self.members.values() if not member.up]
+        if downs:
+            self.rng.choice(downs).start()
 
     def partition(self) -> None:
-        """Cut the members into two groups, or heal all cuts."""
+        """Cut the members into two groups."""
+        group = set(self.rng.sample(IDS, self.rng.randrange(1, len(IDS))))
+        self.cut = {(a, b) for a in IDS for b in IDS if (a in group) != (b in group)}
+
+    def heal(self) -> None:
         self.cut = set()
-        if self.rng.random() < 0.5:
-            group = set(self.rng.sample(IDS, self.rng.randrange(1, len(IDS))))
-            self.cut = {(a, b) for a in IDS for b in IDS if (a in group) != (b in group)}
 
     # -- the network ---------------------------------------------------------------------
 
@@ -187,9 +194,12 @@ class RaftCluster:
             sender.node.report_snapshot(message.to, ok=False)
 
     def deliver(self) -> None:
+        """Deliver some messages."""
+        for _ in range(min(len(self.network), self.rng.randrange(1, 5))):
+            self._deliver_one()
+
+    def _deliver_one(self) -> None:
         """Deliver a message, mostly the oldest ones first; or lose it, or deliver it twice."""
-        if not self.network:
-            return
         rng = self.rng
         position = 0 if rng.random() < 0.7 else rng.randrange(len(self.network))
         message = self.network[position]
@@ -256,16 +266,20 @@ class RaftCluster:
         return max(leading, key=lambda member: member.node.term, default=None)
 
 
-_WEIGHTS: list[tuple[Callable[[RaftCluster], None], float]] = [
-    (RaftCluster.tick, 14),
-    (RaftCluster.work, 40),
-    (RaftCluster.deliver, 50),
-    (RaftCluster.propose, 5),
-    (RaftCluster.read, 2),
-    (RaftCluster.change_members, 1),
-    (RaftCluster.snapshot, 1.5),
-    (RaftCluster.transfer, 0.4),
-    (RaftCluster.nudge, 0.6),
-    (RaftCluster.crash_or_start, 0.8),
-    (RaftCluster.partition, 0.3),
+_ALWAYS = (0.5, 1.0, 2.0)
+_SOMETIMES = (0.1, 0.5, 1.0, 1.0, 3.0, 8.0)
+_WEIGHTS: list[tuple[Callable[[RaftCluster], None], float, tuple[float, ...]]] = [
+    (RaftCluster.tick, 25, _ALWAYS),
+    (RaftCluster.work, 40, _ALWAYS),
+    (RaftCluster.deliver, 50, _ALWAYS),
+    (RaftCluster.propose, 4, _SOMETIMES),
+    (RaftCluster.read, 2, _SOMETIMES),
+    (RaftCluster.change_members, 0.5, _SOMETIMES),
+    (RaftCluster.snapshot, 1, _SOMETIMES),
+    (RaftCluster.transfer, 0.2, _SOMETIMES),
+    (RaftCluster.nudge, 0.3, _SOMETIMES),
+    (RaftCluster.crash, 0.3, _SOMETIMES),
+    (RaftCluster.start, 2, _ALWAYS),
+    (RaftCluster.partition, 0.2, _SOMETIMES),
+    (RaftCluster.heal, 1, _ALWAYS),
 ]

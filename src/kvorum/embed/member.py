@@ -16,16 +16,17 @@ import sys
 from typing import Final
 
 from kvorum.cluster.ids import hex_id
-from kvorum.cluster.urls import parse_initial_cluster, parse_url, with_port
+from kvorum.cluster.urls import parse_url, with_port
 from kvorum.embed.config import Config
+from kvorum.embed.config_cluster import founding_cluster
 from kvorum.embed.logging import stdlib_logger
-from kvorum.errors import ConfigError
 from kvorum.rpc.app import client_services
 from kvorum.rpc.frames import HEAD_BYTES
 from kvorum.rpc.http import client_app, peer_app
 from kvorum.rpc.http2.connection import Limits
 from kvorum.rpc.http2.pings import KeepAlive
 from kvorum.rpc.listener import Listener, bind
+from kvorum.server.api import MemberApi
 from kvorum.server.log import Logger
 from kvorum.server.member import EtcdServer
 from kvorum.server.opening import open_member
@@ -33,6 +34,9 @@ from kvorum.server.options import ServerOptions
 
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Young collections are rare and old ones rarer: what a request makes dies by reference count."""
+
+LEASE_CHECKPOINT_INTERVAL_S: Final = 300.0
+"""Source: etcd server/lease (defaultLeaseCheckpointInterval)."""
 
 STREAM_WINDOW_MIN: Final = 4 * 1024 * 1024
 """What a client may send ahead on one stream; a whole message at least."""
@@ -128,15 +132,16 @@ class Member:
         except BaseException:
             opened.close()
             raise
+        api = MemberApi(server)
         _tune_interpreter()
-        peer = Listener(peer_sockets, peer_app(server), None, log=log)
+        peer = Listener(peer_sockets, peer_app(api), None, log=log)
         self._listeners.append(peer)
         await peer.start()
         await server.start()
-        services = client_services(server, max_request_bytes=config.max_request_bytes, log=log)
+        services = client_services(api, message_bytes_max=options.message_bytes_max, log=log)
         client = Listener(
             client_sockets,
-            client_app(server),
+            client_app(api),
             services,
             limits=Limits(
                 concurrent_streams=config.max_concurrent_streams,
@@ -190,19 +195,11 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
     advertised = config.advertise_client_urls
     if any(parse_url(url).port == 0 for url in advertised):
         advertised = client_urls
-    initial = config.initial_cluster
-    if initial:
-        members = parse_initial_cluster(initial)
-    else:
-        members = {config.name: tuple(config.initial_advertise_peer_urls)}
-    if len(members) > 1:
-        raise ConfigError("a cluster of several members is not supported by this version of Kvorum")
     return ServerOptions(
         name=config.name,
         data_dir=config.data_path,
         wal_dir=config.wal_path,
-        initial_cluster=members,
-        initial_cluster_token=config.initial_cluster_token,
+        founding=lambda: founding_cluster(config),
         client_urls=advertised,
         heartbeat_interval_s=config.heartbeat_interval_ms / 1000,
         election_ticks=config.election_ticks,
@@ -221,7 +218,9 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
         max_txn_ops=config.max_txn_ops,
         max_request_bytes=config.max_request_bytes,
         watch_progress_interval_s=config.watch_progress_notify_interval_s,
-        lease_checkpoint=config.lease_checkpoint,
+        lease_checkpoint_interval_s=LEASE_CHECKPOINT_INTERVAL_S
+        if config.lease_checkpoint
+        else None,
         lease_checkpoint_persist=config.lease_checkpoint_persist,
         version=config.server_version,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvorum.rpc.grpc import GRPC_OVERHEAD_BYTES, GrpcApp
+from kvorum.rpc.grpc import GrpcApp
 from kvorum.rpc.services import cluster, kv, lease, maintenance, watch
 from kvorum.server.log import Logger
 from kvorum.server.ports import InfoPort, KeyValuePort, LeasePort, WatchPort
@@ -12,12 +12,12 @@ class ServerPort(KeyValuePort, LeasePort, WatchPort, InfoPort):
     """Everything that the client port asks of a member."""
 
 
-def client_services(server: ServerPort, *, max_request_bytes: int, log: Logger) -> GrpcApp:
+def client_services(server: ServerPort, *, message_bytes_max: int, log: Logger) -> GrpcApp:
     """Every gRPC method that is served.
 
     Args:
         server: the member.
-        max_request_bytes: `--max-request-bytes`.
+        message_bytes_max: the longest message that is taken.
         log: where failures of the server itself are told.
     """
     return GrpcApp(
@@ -29,6 +29,6 @@ def client_services(server: ServerPort, *, max_request_bytes: int, log: Logger) 
         },
         {**watch.streams(server), **lease.streams(server)},  # type: ignore[arg-type]
         has_leader=server.has_leader,
-        size_max=max_request_bytes + GRPC_OVERHEAD_BYTES,
+        size_max=message_bytes_max,
         log=log,
     )

@@ -24,9 +24,6 @@ from kvorum.server.log import Logger
 
 UnaryMethod = Callable[[bytes, "Metadata"], "bytes | Awaitable[bytes]"]
 
-GRPC_OVERHEAD_BYTES: Final = 512 * 1024
-"""What a message may be longer than `--max-request-bytes`: room for keys and framing."""
-
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _STATUS_OK: Final = (b"grpc-status", b"0")
 _STATUS_200: Final = b"\x88"
@@ -154,7 +151,7 @@ class Call:
                 handler.message(message)
             if ended and not self._over:
                 if not reader.is_empty:
-                    raise StatusError(Code.INTERNAL, "unexpected EOF")  # noqa: TRY301
+                    raise StatusError(Code.INTERNAL, "unexpected EOF")
                 handler.half_closed()
         except WireError as error:
             self.finish(error)
@@ -217,7 +214,7 @@ class UnaryCall:
             if message is None:
                 if ended:
                     text = "EOF" if reader.is_empty else "unexpected EOF"
-                    raise StatusError(Code.INTERNAL, text)  # noqa: TRY301
+                    raise StatusError(Code.INTERNAL, text)
                 return
         except WireError as error:
             self._refuse(error)
@@ -441,7 +438,6 @@ def _too_large(size: int, size_max: int) -> StatusError:
 
 
 __all__ = [
-    "GRPC_OVERHEAD_BYTES",
     "Call",
     "CallHandler",
     "GrpcApp",

@@ -32,7 +32,7 @@ from kvorum.proto.rpc_pb2 import (
     TxnRequest,
 )
 from kvorum.proto.versions import Version, parse_version
-from kvorum.server import v2requests
+from kvorum.server import entries, v2requests
 from kvorum.server.header import Headers
 from kvorum.server.log import Logger
 
@@ -46,6 +46,7 @@ class Applier:
         store, lessor, cluster: what is changed.
         headers: for responses.
         version_changed: called with the new cluster version.
+        compaction_started: called when there is a compaction to go on with.
         log: membership and version changes are told.
     """
 
@@ -55,7 +56,9 @@ class Applier:
         lessor: Lessor,
         cluster: Cluster,
         headers: Headers,
+        *,
         version_changed: Callable[[Version], None],
+        compaction_started: Callable[[], None],
         log: Logger,
     ) -> None:
         self._store = store
@@ -63,6 +66,7 @@ class Applier:
         self._cluster = cluster
         self._headers = headers
         self._version_changed = version_changed
+        self._compaction_started = compaction_started
         self._log = log
         self._by_field: Mapping[str, ApplyMethod] = {
             "put": self.put,
@@ -74,6 +78,12 @@ class Applier:
             "lease_checkpoint": self.lease_checkpoint,
             "cluster_version_set": self.cluster_version_set,
             "cluster_member_attr_set": self.cluster_member_attr_set,
+        }
+        self._by_tag: Mapping[bytes, ApplyMethod] = {
+            entries.LEASE_REVOKE: self.lease_revoke,
+            entries.LEASE_CHECKPOINT: self.lease_checkpoint,
+            entries.CLUSTER_VERSION_SET: self.cluster_version_set,
+            entries.CLUSTER_MEMBER_ATTR_SET: self.cluster_member_attr_set,
         }
 
     def method(self, request: InternalRaftRequest | V2Request) -> tuple[ApplyMethod, Any]:
@@ -93,6 +103,10 @@ class Applier:
         names = [field.name for field, _ in request.ListFields()]
         raise DecodeError(f"an entry of the log asks for {names}, which is not known here")
 
+    def own_method(self, tag: bytes) -> ApplyMethod:
+        """The method for a request that the member itself proposes."""
+        return self._by_tag[tag]
+
     # Keys.
 
     def put(self, request: PutRequest) -> bytes:
@@ -107,8 +121,12 @@ class Applier:
         body = transactions.apply_txn(self._store, request)
         return self._headers.at(self._store.revision) + body
 
-    def compaction(self, request: CompactionRequest) -> bytes:
-        requests.apply_compaction(self._store, request)
+    def compaction(
+        self, request: CompactionRequest, on_done: Callable[[], object] | None = None
+    ) -> bytes:
+        compaction = requests.apply_compaction(self._store, request)
+        compaction.on_done = on_done
+        self._compaction_started()
         return self._headers.at(self._store.revision)
 
     # Leases.

@@ -33,7 +33,7 @@ class LeaseKeeper:
     def __init__(self, lessor: Lessor, propose: ProposeOwn, options: ServerOptions) -> None:
         self._lessor = lessor
         self._propose = propose
-        self._checkpoints = options.lease_checkpoint
+        self._checkpoints = options.lease_checkpoint_interval_s is not None
         self._under_way = 0
 
     def round(self) -> None:
@@ -46,8 +46,7 @@ class LeaseKeeper:
             due = self._lessor.due_checkpoints(CHECKPOINTS_PER_ROUND_MAX)
             if due:
                 checkpoints = [
-                    LeaseCheckpoint(ID=lease_id, remaining_TTL=remaining_s)
-                    for lease_id, remaining_s in due
+                    LeaseCheckpoint(ID=one.lease_id, remaining_TTL=one.remaining_s) for one in due
                 ]
                 request = LeaseCheckpointRequest(checkpoints=checkpoints)
                 self._send(entries.LEASE_CHECKPOINT, request)

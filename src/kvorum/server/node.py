@@ -155,14 +155,15 @@ class Node:
         """Take a committed change into effect. Called from `apply`."""
         return self.raw.apply_conf_change(change)
 
-    def start(self) -> None:
-        """Apply what is known to be committed; a member that is alone elects itself at once.
+    def start(self, *, at_once: bool) -> None:
+        """Apply what is known to be committed; a member that is alone elects itself.
 
-        Stock lets such a member wait out most of an election timeout: nobody else could win.
+        Args:
+            at_once: do not wait out the election timeout first: nobody else could win.
         """
         self._drain()
         tracker = self.raw.raft.tracker
-        if tracker.is_singleton and self.raw.raft.id in tracker.progress:
+        if at_once and tracker.is_singleton and self.raw.raft.id in tracker.progress:
             self.raw.campaign()
             self._drain()
 

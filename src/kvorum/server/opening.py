@@ -17,7 +17,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvorum.cluster.bootstrap import bootstrap
 from kvorum.cluster.ids import hex_id
 from kvorum.cluster.members import Cluster
 from kvorum.cluster.store import MembershipStore
@@ -70,7 +69,9 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
     files = SnapshotFiles(snap_dir)
     snapshot = None
     if has_log:
-        snapshot = files.load_newest(valid_snapshot_entries(options.wal_dir))
+        snapshot = files.load_newest(
+            valid_snapshot_entries(options.wal_dir, from_index=files.oldest_index())
+        )
         if snapshot is not None and not had_database:
             raise CorruptionError(
                 database,
@@ -117,8 +118,7 @@ def _make_directories(*directories: Path) -> None:
 def _create(
     options: ServerOptions, backend: Backend, files: SnapshotFiles, log: Logger
 ) -> OpenedMember:
-    plan = bootstrap(options.initial_cluster, options.initial_cluster_token)
-    member = plan.member_named(options.name)
+    plan, member = options.founding()
     log.info(
         "starting local member",
         local_member_id=hex_id(member.id),
@@ -190,7 +190,7 @@ def _complete(
     """The stored state; the first entries are written now if a first start got no further."""
     if contents.entries or snapshot_index or contents.hard_state.term:
         return contents.hard_state
-    plan = bootstrap(options.initial_cluster, options.initial_cluster_token)
+    plan, _ = options.founding()
     state = plan.hard_state()
     contents.entries.extend(plan.entries())
     wal.save(state, contents.entries, must_sync=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvorum.cluster.bootstrap import Bootstrap
+from kvorum.cluster.member import Member
 from kvorum.proto.versions import DEFAULT_SERVER_VERSION, Version
 
-MIB = 1 << 20
+GRPC_OVERHEAD_BYTES = 512 * 1024
+"""Source: etcd server/embed (grpcOverheadBytes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +21,9 @@ class ServerOptions:
     name: str
     data_dir: Path
     wal_dir: Path
-    initial_cluster: dict[str, tuple[str, ...]]
-    initial_cluster_token: str
+    founding: Callable[[], tuple[Bootstrap, Member]]
+    """The cluster to found, and which of its members we are; asked where there is no data yet.
+    Raises ConfigError."""
     client_urls: tuple[str, ...]
     """Advertised to clients."""
 
@@ -41,7 +46,8 @@ class ServerOptions:
     max_txn_ops: int = 128
     max_request_bytes: int = 1_572_864
     watch_progress_interval_s: float = 600.0
-    lease_checkpoint: bool = False
+    lease_checkpoint_interval_s: float | None = None
+    """How often the rest of a long lease is written to the log; None: never."""
     lease_checkpoint_persist: bool = False
     version: Version = DEFAULT_SERVER_VERSION
 
@@ -58,3 +64,8 @@ class ServerOptions:
     def lease_ttl_s_min(self) -> int:
         """A lease must outlive an election: 1.5 election timeouts, rounded up."""
         return -(-3 * round(self.election_timeout_s * 1000) // 2000)
+
+    @property
+    def message_bytes_max(self) -> int:
+        """The longest message to or from a client: a request, and room for keys and framing."""
+        return self.max_request_bytes + GRPC_OVERHEAD_BYTES

@@ -22,15 +22,16 @@ from typing import Final, NamedTuple
 
 from kvorum.cluster.members import Cluster
 from kvorum.proto.raftpb import ConfState, Snapshot, SnapshotMetadata
-from kvorum.raft import MemoryStorage
 from kvorum.server.disk import DiskJob, DiskWriter
 from kvorum.server.log import Logger
+from kvorum.server.opening import OpenedMember
 from kvorum.server.options import ServerOptions
-from kvorum.storage import Backend
-from kvorum.wal import SnapshotFiles, Wal, WalSnapshot
+from kvorum.wal import WalSnapshot
 
 
 class _Sealed(NamedTuple):
+    batch: int
+    """The batch of the database that it waits for; see `Backend.settled_count`."""
     index: int
     term: int
     conf_state: ConfState
@@ -41,28 +42,20 @@ class Snapshotter:
     """Decides when to snapshot, and does it. Called on the loop's thread."""
 
     def __init__(
-        self,
-        options: ServerOptions,
-        snapshot_index: int,
-        files: SnapshotFiles,
-        wal: Wal,
-        storage: MemoryStorage,
-        disk: DiskWriter,
-        backend: Backend,
-        log: Logger,
+        self, options: ServerOptions, opened: OpenedMember, disk: DiskWriter, log: Logger
     ) -> None:
         self._options = options
-        self._index = snapshot_index
-        self._files = files
-        self._wal = wal
-        self._storage = storage
+        self._index = opened.snapshot_index
+        self._files = opened.snapshot_files
+        self._wal = opened.wal
+        self._storage = opened.storage
         self._disk = disk
-        self._backend = backend
+        self._backend = opened.backend
         self._log = log
         self._wanted = False
         self._sealed: _Sealed | None = None
         self._writing = False
-        self.conf_state = storage.initial_state()[1]
+        self.conf_state = opened.storage.initial_state()[1]
         """The configuration that has been applied."""
 
     def applied(self, index: int) -> None:
@@ -74,12 +67,13 @@ class Snapshotter:
         """A batch of the database that covers `index` is being sealed."""
         if self._wanted and self._sealed is None and not self._writing and term:
             self._wanted = False
-            self._sealed = _Sealed(index, term, self.conf_state, cluster.encode_v2())
+            batch = self._backend.sealed_count + 1
+            self._sealed = _Sealed(batch, index, term, self.conf_state, cluster.encode_v2())
 
     def go_on(self) -> None:
         """Take the next step, if its time has come. Called every round of the committer."""
         sealed = self._sealed
-        if sealed is None or not self._backend.is_settled:
+        if sealed is None or self._backend.settled_count < sealed.batch:
             return
         self._sealed = None
         self._writing = True

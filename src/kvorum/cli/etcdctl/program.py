@@ -18,14 +18,9 @@ from kvorum.cli.etcdctl.root import NAME, ROOT
 
 def main() -> None:
     """Run the command that the process was started with."""
-    # Ctrl-C and a reader that goes away end the process as they end any other: by the signal, and
-    # not by a traceback.
+    # Ctrl-C ends the process as it ends any other: by the signal, and not by a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    code = run(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(line: Sequence[str]) -> int:

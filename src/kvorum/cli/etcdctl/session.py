@@ -20,7 +20,6 @@ from kvorum.client import (
     Failure,
     TlsOptions,
     describe,
-    parse_endpoint,
 )
 from kvorum.errors import ConfigError, WireError
 
@@ -110,7 +109,7 @@ def make_client(
     """
     if not endpoints:
         raise CommandError(Exit.BAD_CONNECTION, "etcdclient: no available endpoints")
-    target = f"{parse_endpoint(endpoints[0]).address}"
+    target = endpoints[0].partition("://")[2] or endpoints[0]
 
     def log_failure(failure: Failure) -> None:
         line = LogLine("warn", stamp, logger=logger, caller="v3/retry_interceptor.go:62")

@@ -17,6 +17,8 @@ KEY_VARIABLE = "ETCDCTL_WATCH_KEY"
 RANGE_END_VARIABLE = "ETCDCTL_WATCH_RANGE_END"
 WATCH_VARIABLES = frozenset({KEY_VARIABLE, RANGE_END_VARIABLE})
 
+KEY_AND_END = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchArguments:
@@ -34,7 +36,7 @@ class WatchArguments:
         """Why it cannot be watched; empty when it can."""
         if not self.words:
             return "bad number of arguments"
-        if len(self.words) > 1 and self.prefix:
+        if len(self.words) == KEY_AND_END and self.prefix:
             return "`range_end` and `--prefix` are mutually exclusive"
         return ""
 
@@ -43,7 +45,8 @@ class WatchArguments:
         key = to_bytes(self.words[0])
         if self.prefix:
             return prefix_range(key)
-        return key, to_bytes(self.words[1]) if len(self.words) > 1 else b""
+        # Stock passes over the range_end when there are more words than two.
+        return key, to_bytes(self.words[1]) if len(self.words) == KEY_AND_END else b""
 
 
 def watch_arguments(flag_set: FlagSet) -> WatchArguments:

@@ -45,20 +45,26 @@ class WatchShell:
         """
         lines = StdinLines()
         next_line = asyncio.create_task(lines.next())
-        while True:
-            await asyncio.wait({next_line, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-            for task in [task for task in self._tasks if task.done()]:
-                self._tasks.remove(task)
-                task.result()
-            if not next_line.done():
-                continue
-            line = next_line.result()
-            if line is None:
-                raise CommandError(Exit.INVALID_INPUT, "error reading watch request line: EOF")
-            self._do(line)
-            next_line = asyncio.create_task(lines.next())
+        try:
+            while True:
+                await asyncio.wait({next_line, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                self._look_at_tasks()
+                if next_line.done():
+                    self._do(next_line.result())
+                    next_line = asyncio.create_task(lines.next())
+        finally:
+            for task in (next_line, *self._tasks):
+                task.cancel()
+            await asyncio.gather(next_line, *self._tasks, return_exceptions=True)
 
-    def _do(self, line: bytes) -> None:
+    def _look_at_tasks(self) -> None:
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.remove(task)
+            task.result()
+
+    def _do(self, line: bytes | None) -> None:
+        if line is None:
+            raise CommandError(Exit.INVALID_INPUT, "error reading watch request line: EOF")
         text = to_text(line)
         words = argify(line)
         if not words:
