@@ -168,7 +168,7 @@ GET = Script(
         Step("get k --prefix --count-only", modern=True),
         Step("get k --prefix --count-only -w json", modern=True),
         Step("get k --prefix --count-only --keys-only", modern=True),
-        Step("get --prefix", usage=False),
+        Step("get --prefix"),
         Step("get k --limit x", usage=True),
         Step("get k --limit", usage=True),
         Step("get k --limit=9223372036854775808", usage=True),
@@ -664,7 +664,7 @@ DEAD = Script(
             for endpoint in (
                 "http://{dead}",
                 "https://{dead}",
-                "{dead},127.0.0.1:2",
+                "{dead},{dead}",
                 "127.0.0.1",
                 "http://{dead}/path",
                 "unix:///nosuch.sock",
@@ -696,7 +696,7 @@ GLOBALS = Script(
     "globals",
     (
         Step("put k v"),
-        Step("get k --debug", usage=False),
+        Step("get k --debug"),
         *(
             Step("get k", env=env)
             for env in (
@@ -751,7 +751,6 @@ GLOBALS = Script(
             "get k --cert /nosuch --key /nosuch2",
             "get k --cacert /nosuch",
             "--prefix get k",
-            "--nosuch get get k",
             "--endpoints {ep} get k --hex",
             "nosuch",
             "nosuch with words",
@@ -767,6 +766,7 @@ GLOBALS = Script(
         Step("get k --hex=x", usage=True),
         Step("--hex=x get k", usage=True),
         Step("--nosuch", usage=True),
+        Step("--nosuch get get k", usage=True),
         Step("-v", usage=True),
         Step("-x get k", usage=True),
         Step("", usage=True),

@@ -80,8 +80,8 @@ class Transport:
         Raises:
             WireError: one of `kvorum.errors` or of `kvorum.client.errors`.
         """
-        self._check_size(request)
         ring = self.ring if endpoint is None else EndpointRing([endpoint])
+        self._check_size(method, request, ring.current)
         deadline = Deadline(timeout_s)
         retry: Retry | None = None
         token_renewed = False
@@ -122,15 +122,19 @@ class Transport:
             raise ClientClosedError from None
         return response
 
-    def _check_size(self, request: RequestT) -> None:
+    def _check_size(
+        self, method: Method[RequestT, ResponseT], request: RequestT, endpoint: Endpoint
+    ) -> None:
         size_bytes = request.ByteSize()
         if size_bytes > self.options.send_bytes_max:
             # Source: grpc-go, the text of its own send limit.
-            raise StatusError(
+            error = StatusError(
                 Code.RESOURCE_EXHAUSTED,
                 "trying to send message larger than max "
                 f"({size_bytes} vs. {self.options.send_bytes_max})",
             )
+            self._tell(method, endpoint, error)
+            raise error
 
     def _tell(
         self, method: Method[RequestT, ResponseT], endpoint: Endpoint, error: WireError

@@ -1,6 +1,7 @@
 """A whole member as an object.
 
-    async with Member(Config(data_dir="data", listen_client_urls=("http://127.0.0.1:0",))) as member:
+    config = Config(data_dir="data", listen_client_urls=("http://127.0.0.1:0",))
+    async with Member(config) as member:
         print(member.client_urls)
 
 Opening binds the ports first, then the files, so that a port in use is told before anything is
@@ -183,7 +184,7 @@ class Member:
 
 
 def _tune_interpreter() -> None:
-    """Keep the interpreter out of the way of requests. Once per start; harmless for a host program."""
+    """Keep the interpreter out of the way of requests. Harmless for a host program."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
@@ -195,6 +196,7 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
     advertised = config.advertise_client_urls
     if any(parse_url(url).port == 0 for url in advertised):
         advertised = client_urls
+    checkpoint_s = LEASE_CHECKPOINT_INTERVAL_S if config.lease_checkpoint else None
     return ServerOptions(
         name=config.name,
         data_dir=config.data_path,
@@ -218,9 +220,7 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
         max_txn_ops=config.max_txn_ops,
         max_request_bytes=config.max_request_bytes,
         watch_progress_interval_s=config.watch_progress_notify_interval_s,
-        lease_checkpoint_interval_s=LEASE_CHECKPOINT_INTERVAL_S
-        if config.lease_checkpoint
-        else None,
+        lease_checkpoint_interval_s=checkpoint_s,
         lease_checkpoint_persist=config.lease_checkpoint_persist,
         version=config.server_version,
     )

@@ -17,7 +17,7 @@ from itertools import chain
 
 from kvorum.errors import KeyNotFoundError, LeaseNotFoundError
 from kvorum.mvcc.compaction import Compaction
-from kvorum.mvcc.keyvalue import parse, revision_varint, value_of, without_value
+from kvorum.mvcc.keyvalue import parse, value_of, without_value
 from kvorum.mvcc.store import Store
 from kvorum.mvcc.write import WriteTxn
 from kvorum.proto.kv_pb2 import KeyValue
@@ -257,5 +257,5 @@ def apply_compaction(store: Store, request: CompactionRequest) -> Compaction:
 
 def revision_header(revision: int) -> bytes:
     """The header of a response inside a transaction's: a revision and nothing else."""
-    field = b"\x18" + revision_varint(revision)
+    field = b"\x18" + varint(revision)
     return b"\x0a" + varint(len(field)) + field

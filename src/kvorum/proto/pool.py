@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, EnumDescriptor
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 POOL = descriptor_pool.DescriptorPool()
@@ -19,7 +19,9 @@ POOL = descriptor_pool.DescriptorPool()
 def build(namespace: dict[str, Any], serialized_file: bytes) -> None:
     """Add a file to the pool, and its messages and enums to a module's namespace."""
     POOL.AddSerializedFile(serialized_file)
-    file = POOL.FindFileByName(namespace["__name__"].replace(".", "/").removesuffix("_pb2") + ".proto")
+    file = POOL.FindFileByName(
+        namespace["__name__"].replace(".", "/").removesuffix("_pb2") + ".proto"
+    )
     namespace["DESCRIPTOR"] = file
     for name, message in file.message_types_by_name.items():
         namespace[name] = message_factory.GetMessageClass(message)
@@ -31,9 +33,3 @@ def _add_enum(namespace: dict[str, Any], name: str, enum: EnumDescriptor) -> Non
     namespace[name] = EnumTypeWrapper(enum)
     for value in enum.values:
         namespace[value.name] = value.number
-
-
-def message_class(full_name: str) -> Any:
-    """The class of a message by its full name (`etcdserverpb.PutRequest`)."""
-    descriptor: Descriptor = POOL.FindMessageTypeByName(full_name)
-    return message_factory.GetMessageClass(descriptor)

@@ -153,7 +153,7 @@ class ConfState:
     auto_leave: bool = False
 
     def encode(self) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         for tag, ids in (
             (b"\x08", self.voters),
             (b"\x10", self.learners),

@@ -100,19 +100,21 @@ def propose(raft: Raft, entries: list[Entry]) -> None:
     _check_open(raft)
     if not entries or any(entry.type not in _KNOWN_TYPES for entry in entries):
         raise ProposalDroppedError(DropReason.MALFORMED)
+    # Decoded all before any counts: the whole batch is taken, or nothing.
     changes = [_decoded(entry) if entry.type != _NORMAL else None for entry in entries]
-    _reserve(raft, payload_bytes(entries))
-    first, numbered = raft.log.last_index + 1, []
-    for index, (entry, change) in enumerate(zip(entries, changes, strict=True), first):
-        kind, data = entry.type, entry.data
+    pending_index, numbered = raft.pending_conf_index, []
+    for index, entry in enumerate(entries, raft.log.last_index + 1):
+        kind, data, change = entry.type, entry.data, changes[len(numbered)]
         if change is not None:
-            reason = _change_refusal(raft, change)
+            reason = _change_refusal(raft, change, pending_index)
             if reason is None or raft.config.disable_conf_change_validation:
-                raft.pending_conf_index = index
+                pending_index = index
             else:
                 raft.emit(TraceKind.CONF_CHANGE_REFUSED, reason=reason)
                 kind, data = _NORMAL, None
         numbered.append(Entry(kind, raft.term, index, data))
+    _reserve(raft, payload_bytes(numbered))
+    raft.pending_conf_index = pending_index
     append(raft, numbered)
     replication.broadcast_append(raft)
 
@@ -143,13 +145,10 @@ def _decoded(entry: Entry) -> ConfChangeV2:
         raise ProposalDroppedError(DropReason.MALFORMED) from error
 
 
-def _change_refusal(raft: Raft, change: ConfChangeV2) -> str | None:
+def _change_refusal(raft: Raft, change: ConfChangeV2, pending_index: int) -> str | None:
     applied = raft.log.applied
-    if raft.pending_conf_index > applied:
-        return (
-            f"possible unapplied conf change at index {raft.pending_conf_index} "
-            f"(applied to {applied})"
-        )
+    if pending_index > applied:
+        return f"possible unapplied conf change at index {pending_index} (applied to {applied})"
     return refusal(raft.tracker.config, change)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from kvorum.rpc.grpc import GrpcApp
 from kvorum.rpc.services import cluster, kv, lease, maintenance, watch
 from kvorum.server.log import Logger
 from kvorum.server.ports import InfoPort, KeyValuePort, LeasePort, WatchPort
 
 
-class ServerPort(KeyValuePort, LeasePort, WatchPort, InfoPort):
+class ServerPort(KeyValuePort, LeasePort, WatchPort, InfoPort, Protocol):
     """Everything that the client port asks of a member."""
 
 
@@ -23,11 +25,11 @@ def client_services(server: ServerPort, *, message_bytes_max: int, log: Logger) 
     return GrpcApp(
         {
             **kv.methods(server),
-            **lease.methods(server),  # type: ignore[arg-type]
+            **lease.methods(server),
             **cluster.methods(server),
             **maintenance.methods(server),
         },
-        {**watch.streams(server), **lease.streams(server)},  # type: ignore[arg-type]
+        {**watch.streams(server), **lease.streams(server)},
         has_leader=server.has_leader,
         size_max=message_bytes_max,
         log=log,

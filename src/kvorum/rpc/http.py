@@ -1,5 +1,6 @@
-"""The plain HTTP endpoints: `/health` and `/version` on the client port, `/members` and `/version`
-on the peer port. Which HTTP a request came by does not matter here.
+"""The plain HTTP endpoints. Which HTTP a request came by does not matter here.
+
+`/health` and `/version` are on the client port, `/members` and `/version` on the peer port.
 
 Source: shared facts, client.md section 12 ("Plain endpoints"), peer.md section 1.
 """

@@ -80,10 +80,14 @@ class MemberApi:
     def compact(self, request: CompactionRequest, raw: bytes) -> Response:
         if not request.physical:
             return self._propose(entries.COMPACTION, raw, self._applier.compaction, request)
-        done = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def resolve() -> None:
+            if not done.done():
+                done.set_result(None)
 
         def apply(request: CompactionRequest) -> bytes:
-            return self._applier.compaction(request, lambda: done.done() or done.set_result(None))
+            return self._applier.compaction(request, resolve)
 
         future = self._propose(entries.COMPACTION, raw, apply, request)
         return asyncio.ensure_future(_after(future, done))
@@ -184,7 +188,7 @@ class MemberApi:
         job = HashKV(self._store, revision)
         try:
             while not job.step():
-                await asyncio.sleep(0)  # one step at a time: the loop serves others in between
+                await _next_turn()
         finally:
             job.close()
         return job.result(), job.compact_revision, job.revision
@@ -215,3 +219,8 @@ async def _after(response: asyncio.Future[bytes], done: asyncio.Future[None]) ->
     result = await response
     await done
     return result
+
+
+async def _next_turn() -> None:
+    """Let the loop serve others before the next step of long work."""
+    await asyncio.sleep(0)

@@ -122,7 +122,7 @@ class Applier:
         return self._headers.at(self._store.revision) + body
 
     def compaction(
-        self, request: CompactionRequest, on_done: Callable[[], object] | None = None
+        self, request: CompactionRequest, on_done: Callable[[], None] | None = None
     ) -> bytes:
         compaction = requests.apply_compaction(self._store, request)
         compaction.on_done = on_done

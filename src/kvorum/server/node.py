@@ -272,25 +272,36 @@ class Node:
             self._draining = False
 
     def _append(self, message: Message, must_sync: bool) -> None:
+        """Have what the core wants stored written; `_stored` follows when it is durable."""
         state = None
         if message.term or message.vote or message.commit:
             state = HardState(message.term, message.vote, message.commit)
-        if not (message.entries or message.responses or must_sync):
+        entries = message.entries
+        if not (entries or message.responses or must_sync):
             self._late_state = state
             return
         if state is None:
             state = self._late_state
         self._late_state = None
+        if len(entries) == 1 and self._disk.write_now(entries, state):
+            self._stored(message)
+            return
         self._appends_under_way += 1
-        self._disk.submit(
-            AppendJob(message.entries, state, must_sync, lambda: self._appended(message))
-        )
+        self._disk.submit(AppendJob(entries, state, must_sync, lambda: self._appended(message)))
 
     def _appended(self, message: Message) -> None:
-        """On the loop: the entries of `message` are durable."""
+        """On the loop: the writer has written `message`."""
         self._appends_under_way -= 1
         if self._stopped:
             return
+        self._stored(message)
+        if self._may_propose():
+            # Before the core hands out what is to be applied: the next write starts first.
+            self._propose_queued()
+        self._drain()
+
+    def _stored(self, message: Message) -> None:
+        """The entries of `message` are durable."""
         if message.entries:
             self._storage.append(message.entries)
         raw = self.raw
@@ -302,10 +313,6 @@ class Node:
                 outgoing.append(response)
         if outgoing:
             self._transport.send(outgoing)
-        if self._may_propose():
-            # Before the core hands out what is to be applied: the next write starts first.
-            self._propose_queued()
-        self._drain()
 
 
 __all__ = ["NoLeaderError", "NoPeers", "Node", "ProposalLimits", "Snapshot", "Transport"]

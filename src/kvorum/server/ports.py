@@ -117,6 +117,5 @@ class InfoPort(Protocol):
         """Empty: healthy; else the reason why not, as `GET /health` words it."""
         ...
 
-    cluster_id: int
-    stopping: asyncio.Event
-    """Set when the member begins to stop: streams end themselves."""
+    @property
+    def cluster_id(self) -> int: ...

@@ -32,7 +32,7 @@ from kvorum.wal import WalSnapshot
 class _Sealed(NamedTuple):
     batch: int
     """The batch of the database that it waits for; see `Backend.settled_count`."""
-    index: int
+    last_index: int
     term: int
     conf_state: ConfState
     data: bytes
@@ -77,9 +77,9 @@ class Snapshotter:
             return
         self._sealed = None
         self._writing = True
-        self._index = sealed.index
-        self._log.info("triggering snapshot", snapshot_index=sealed.index)
-        metadata = SnapshotMetadata(sealed.conf_state, sealed.index, sealed.term)
+        self._index = sealed.last_index
+        self._log.info("triggering snapshot", snapshot_index=sealed.last_index)
+        metadata = SnapshotMetadata(sealed.conf_state, sealed.last_index, sealed.term)
         snapshot = Snapshot(sealed.data, metadata)
         self._disk.submit(DiskJob(lambda: self._write(snapshot), lambda: self._written(sealed)))
 
@@ -95,9 +95,9 @@ class Snapshotter:
 
     def _written(self, sealed: _Sealed) -> None:
         self._writing = False
-        self._storage.create_snapshot(sealed.index, sealed.conf_state, sealed.data)
-        self._log.info("saved snapshot to disk", snapshot_index=sealed.index)
-        keep_from = sealed.index - self._options.snapshot_catchup_entries
+        self._storage.create_snapshot(sealed.last_index, sealed.conf_state, sealed.data)
+        self._log.info("saved snapshot to disk", snapshot_index=sealed.last_index)
+        keep_from = sealed.last_index - self._options.snapshot_catchup_entries
         if keep_from > self._storage.first_index():
             self._storage.compact(keep_from)
             self._log.info("compacted Raft logs", compact_index=keep_from)

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pool
+
+from kvorum.proto.rpc_pb2 import PutRequest
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,10 +26,6 @@ def test_generated_modules_are_fresh() -> None:
 
 
 def test_our_classes_are_not_in_the_default_pool() -> None:
-    from google.protobuf import descriptor_pool
-
-    from kvorum.proto.rpc_pb2 import PutRequest
-
     assert PutRequest.DESCRIPTOR.full_name == "etcdserverpb.PutRequest"
     with pytest.raises(KeyError):
         descriptor_pool.Default().FindFileByName("kvorum/proto/rpc.proto")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -69,8 +70,6 @@ def notify_init_daemon(log: Logger) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    import socket  # only here: a member without systemd does not need it
-
     log.info("notifying init daemon")
     path = "\0" + address[1:] if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:

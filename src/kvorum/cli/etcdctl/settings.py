@@ -82,7 +82,7 @@ def load_settings(
         if not variable.startswith(PREFIX) or variable in SPECIAL_VARIABLES | known_variables:
             continue
         flag = by_variable.get(variable)
-        if flag in given and value:
+        if flag in given:
             raise _shadowed(variable)
         if flag is None or not value:
             _warn_unrecognized(f"{variable}={value}")

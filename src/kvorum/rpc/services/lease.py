@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from kvorum.proto.rpc_pb2 import (
     LeaseGrantRequest,
@@ -20,7 +21,7 @@ from kvorum.rpc.grpc import Call, Metadata, StreamMethod, UnaryMethod
 from kvorum.server.ports import InfoPort, LeasePort, Response
 
 
-class LeaseServer(LeasePort, InfoPort):
+class LeaseServer(LeasePort, InfoPort, Protocol):
     """Both ports in one object."""
 
 
