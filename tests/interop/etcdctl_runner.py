@@ -186,6 +186,11 @@ class Normaliser:
         (re.compile(rb'"ttl":29\d,"granted-ttl":300'), b'"ttl":<299>,"granted-ttl":300'),
         (re.compile(rb'"TTL" : 29\d\n"GrantedTTL"'), b'"TTL" : <299>\n"GrantedTTL"'),
     )
+    # The client of 3.4 has another log.
+    _LOG_SUBSTITUTIONS = (
+        (re.compile(rb"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ ", re.MULTILINE), b"<time> "),
+        (re.compile(rb"endpoint://client-[-0-9a-f]{36}/"), b"endpoint://<client>/"),
+    )
     _LEASE_HEX = re.compile(rb"(?<=lease )[0-9a-f]{16}|^[0-9a-f]{16}$", re.MULTILINE)
     _LEASE_DECIMAL = re.compile(rb'("ID" : |"ID":|"id":|"lease":|"Lease" : )(\d{16,})')
     _TABLE = re.compile(rb"[ -]{2,}")
@@ -218,6 +223,8 @@ class Normaliser:
     def stderr(self, data: bytes) -> bytes:
         lines = data.replace(self._endpoint, b"<endpoint>").splitlines(keepends=True)
         data = b"".join(self._log_line(line) if line.startswith(b"{") else line for line in lines)
+        for pattern, replacement in (*self._SUBSTITUTIONS, *self._LOG_SUBSTITUTIONS):
+            data = pattern.sub(replacement, data)
         # With --debug the transport's own log follows the flags: it is no contract.
         return b"".join(
             line

@@ -796,17 +796,17 @@ LIMITS = Script(
 NO_SPACE = Script(
     "no-space",
     (
-        Step("put big", stdin=b"x" * 1_500_000),
-        Step("put big", stdin=b"y" * 1_500_000),
-        Step("put big", stdin=b"y" * 1_500_000),
         Step("put small v"),
+        Step("put big", stdin=b"x" * 150_000),
+        Step("put small v2"),
         Step("lease grant 10"),
-        Step("del big"),
+        Step("get small"),
+        Step("del small"),
         *_in_all_formats("endpoint health"),
         Step("endpoint status -w json"),
         Step("endpoint status -w fields"),
     ),
-    server_flags=("--quota-backend-bytes=4194304",),
+    server_flags=("--quota-backend-bytes=100000",),
 )
 
 SCRIPTS = (

@@ -356,7 +356,7 @@ class RawNode:
         if not unstable.entries and snapshot is None:
             return None
         answer = Message(
-            MessageType.STORAGE_APPEND_RESP, raft.id, APPEND_THREAD, raft.log.last_term, snapshot=snapshot
+            MessageType.STORAGE_APPEND_RESP, raft.id, APPEND_THREAD, raft.term, snapshot=snapshot
         )
         if unstable.entries:
             answer.index, answer.log_term = raft.log.last_index, raft.log.last_term

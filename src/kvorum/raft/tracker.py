@@ -72,8 +72,11 @@ class Tracker:
 
     @property
     def is_singleton(self) -> bool:
-        """Whether one member alone is a quorum."""
-        return self._only_voter is not None
+        """Whether this member alone is a quorum.
+
+        A leader that was removed, and left one voter behind, is not: it must ask that one.
+        """
+        return self._only_voter is not None and self.config.voters == {self._self_id}
 
     def committed_index(self) -> int:
         """The highest index that a quorum has."""

@@ -1,7 +1,7 @@
 """gRPC on an HTTP/2 connection: routing, framing, status, deadlines.
 
-A unary method is a plain function from the request's bytes to the response's bytes, or to an
-awaitable of them; it knows nothing of HTTP. A streaming method is called once and returns an
+A unary method is a plain function of the request, parsed and as bytes, to the response's bytes, or
+to an awaitable of them; it knows nothing of HTTP. A streaming method is called once and returns an
 object that gets the client's messages; it sends through its `Call`. Neither makes a task.
 
 Source: gRPC over HTTP/2; texts of refusals as grpc-go (the server inside stock etcd) words them.
@@ -12,17 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
 from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError, status_of
-from kvorum.rpc.frames import HEAD_BYTES, FrameReader
+from kvorum.rpc import strict
+from kvorum.rpc.frames import HEAD_BYTES, FrameReader, check_encoding, too_large
 from kvorum.rpc.http2.connection import Receiver, Stream
 from kvorum.rpc.http2.hpack import Headers, indexed_literal, literal
 from kvorum.server.log import Logger
 
-UnaryMethod = Callable[[bytes, "Metadata"], "bytes | Awaitable[bytes]"]
+UnaryMethod = Callable[[Any, bytes], "bytes | Awaitable[bytes]"]
+UnaryMethods = Mapping[str, tuple[Any, UnaryMethod]]
+"""Class of the request and method, by path (`/etcdserverpb.KV/Put`)."""
 
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _STATUS_OK: Final = (b"grpc-status", b"0")
@@ -51,18 +54,18 @@ class Metadata:
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
 
-    def get(self, name: bytes) -> str | None:
-        """First value of the header `name` (lower case), or None."""
+    def raw(self, name: bytes) -> bytes:
+        """First value of the header `name` (lower case); empty: it is not there."""
         for key, value in self.headers:
             if key == name:
-                return str(value, "latin-1")
-        return None
+                return value
+        return b""
 
 
 class CallHandler(Protocol):
     """The server's side of one streaming call."""
 
-    def message(self, message: bytes) -> None:
+    def message(self, request: Any) -> None:
         """The client sent a message.
 
         Raises:
@@ -80,18 +83,21 @@ class CallHandler(Protocol):
 
 
 StreamMethod = Callable[["Call"], CallHandler]
+StreamMethods = Mapping[str, tuple[Any, StreamMethod]]
+"""Class of the client's messages and method, by path."""
 
 
 class Call:
     """One streaming call, as its handler sees it."""
 
-    __slots__ = ("_app", "_handler", "_over", "_reader", "_started", "_stream", "metadata")
+    __slots__ = ("_app", "_handler", "_kind", "_over", "_reader", "_started", "_stream", "metadata")
 
-    def __init__(self, app: GrpcApp, stream: Stream, headers: Headers, size_max: int) -> None:
+    def __init__(self, app: GrpcApp, kind: Any, stream: Stream, headers: Headers) -> None:
         self._app = app
+        self._kind = kind
         self._stream = stream
         self.metadata = Metadata(headers)
-        self._reader = FrameReader(size_max, self.metadata.get(b"grpc-encoding") or "")
+        self._reader = FrameReader(app.size_max, self.metadata.raw(b"grpc-encoding"))
         self._handler: CallHandler | None = None
         self._started = False
         self._over = False
@@ -136,6 +142,7 @@ class Call:
 
     def open(self, method: StreamMethod) -> None:
         try:
+            check_encoding(self.metadata.raw(b"grpc-encoding"))
             self._app.check_leader(self.metadata)
             self._handler = method(self)
         except WireError as error:
@@ -148,15 +155,13 @@ class Call:
         reader.feed(chunk)
         try:
             while not self._over and (message := reader.take()) is not None:
-                handler.message(message)
+                handler.message(_parsed(self._kind, message))
             if ended and not self._over:
                 if not reader.is_empty:
                     raise StatusError(Code.INTERNAL, "unexpected EOF")
                 handler.half_closed()
         except WireError as error:
             self.finish(error)
-        except ProtobufDecodeError as error:
-            self.finish(malformed(error))
         except Exception as error:
             self.finish(self._app.failed(error))
 
@@ -174,10 +179,13 @@ class Call:
 class UnaryCall:
     """One unary call. The hot path: no buffer, no task, no timer unless one is needed."""
 
-    __slots__ = ("_app", "_headers", "_method", "_reader", "_stream", "_timer")
+    __slots__ = ("_app", "_headers", "_kind", "_method", "_reader", "_stream", "_timer")
 
-    def __init__(self, app: GrpcApp, method: UnaryMethod, stream: Stream, headers: Headers) -> None:
+    def __init__(
+        self, app: GrpcApp, kind: Any, method: UnaryMethod, stream: Stream, headers: Headers
+    ) -> None:
         self._app = app
+        self._kind = kind
         self._method: UnaryMethod | None = method
         self._stream: Stream | None = stream
         self._headers = headers
@@ -192,7 +200,7 @@ class UnaryCall:
         # One chunk that is exactly one plain message is by far the usual case.
         if self._reader is None and size >= 0 and chunk[:5] == b"\0" + size.to_bytes(4, "big"):
             if size > self._app.size_max:
-                self._refuse(_too_large(size, self._app.size_max))
+                self._refuse(too_large(size, self._app.size_max))
             else:
                 self._run(method, chunk[HEAD_BYTES:])
         else:
@@ -206,7 +214,7 @@ class UnaryCall:
     def _data_in_parts(self, method: UnaryMethod, chunk: bytes, ended: bool) -> None:
         reader = self._reader
         if reader is None:
-            encoding = Metadata(self._headers).get(b"grpc-encoding") or ""
+            encoding = Metadata(self._headers).raw(b"grpc-encoding")
             reader = self._reader = FrameReader(self._app.size_max, encoding)
         reader.feed(chunk)
         try:
@@ -214,7 +222,7 @@ class UnaryCall:
             if message is None:
                 if ended:
                     text = "EOF" if reader.is_empty else "unexpected EOF"
-                    raise StatusError(Code.INTERNAL, text)
+                    raise StatusError(Code.UNKNOWN, text)
                 return
         except WireError as error:
             self._refuse(error)
@@ -231,9 +239,12 @@ class UnaryCall:
                     timeout_s = parse_timeout_s(value)
                 elif key == b"hasleader":
                     self._app.check_leader(Metadata(headers))
-            response = method(message, Metadata(headers))
+                elif key == b"grpc-encoding":
+                    check_encoding(value)
+            response = method(self._kind.FromString(message), message)
         except Exception as error:
-            self._refuse(self._app.as_wire_error(error))
+            reason = strict.fault(self._kind, message)
+            self._refuse(self._app.as_wire_error(error) if reason is None else malformed(reason))
             return
         if type(response) is bytes:
             self._respond(response)
@@ -277,8 +288,7 @@ class GrpcApp:
     """Routes calls by path.
 
     Args:
-        unary: method by path (`/etcdserverpb.KV/Put`).
-        streams: streaming method by path.
+        unary, streams: the methods.
         has_leader: whether the member knows a leader, for requests that ask for it.
         size_max: bytes of one message, at most.
         log: where failures of the server itself are told.
@@ -286,8 +296,8 @@ class GrpcApp:
 
     def __init__(
         self,
-        unary: Mapping[str, UnaryMethod],
-        streams: Mapping[str, StreamMethod],
+        unary: UnaryMethods,
+        streams: StreamMethods,
         *,
         has_leader: Callable[[], bool],
         size_max: int,
@@ -303,14 +313,14 @@ class GrpcApp:
 
     def open(self, path: bytes, stream: Stream, headers: Headers) -> Receiver:
         """Begin a call; what it returns gets the request's data."""
-        method = self._unary.get(path)
-        if method is not None:
-            return UnaryCall(self, method, stream, headers)
+        unary = self._unary.get(path)
+        if unary is not None:
+            return UnaryCall(self, *unary, stream, headers)
         streaming = self._streams.get(path)
         if streaming is not None:
-            call = Call(self, stream, headers, self.size_max)
+            call = Call(self, streaming[0], stream, headers)
             self.open_calls.add(call)
-            call.open(streaming)
+            call.open(streaming[1])
             return call
         stream.send_headers(_refusal_block(self._unknown(path.decode("latin-1"))), end=True)
         return _Ignored()
@@ -326,7 +336,7 @@ class GrpcApp:
         Raises:
             NoLeaderError
         """
-        if metadata.get(b"hasleader") == "true" and not self._has_leader():
+        if metadata.raw(b"hasleader") == b"true" and not self._has_leader():
             raise NoLeaderError
 
     def as_wire_error(self, error: BaseException) -> WireError:
@@ -334,7 +344,7 @@ class GrpcApp:
         if isinstance(error, WireError):
             return error
         if isinstance(error, ProtobufDecodeError):
-            return malformed(error)
+            return malformed(str(error))
         return self.failed(error)
 
     def failed(self, error: BaseException) -> StatusError:
@@ -426,15 +436,26 @@ def parse_timeout_s(value: bytes) -> float:
     return int(digits) * unit
 
 
-def malformed(error: Exception) -> StatusError:
+def malformed(reason: str) -> StatusError:
     """The refusal of bytes that are not the message of the method."""
-    return StatusError(Code.INTERNAL, f"grpc: error unmarshalling request: {error}")
+    return StatusError(Code.INTERNAL, f"grpc: error unmarshalling request: {reason}")
 
 
-def _too_large(size: int, size_max: int) -> StatusError:
-    return StatusError(
-        Code.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({size} vs. {size_max})"
-    )
+def _parsed(kind: Any, message: bytes) -> Any:
+    """A message of a stream.
+
+    Raises:
+        StatusError: it is not one.
+    """
+    reason = None
+    try:
+        request = kind.FromString(message)
+    except ProtobufDecodeError as error:
+        reason = strict.fault(kind, message) or str(error)
+    if reason is not None:
+        text = f"grpc: failed to unmarshal the received message {reason}"
+        raise StatusError(Code.INTERNAL, text)
+    return request
 
 
 __all__ = [
@@ -442,8 +463,8 @@ __all__ = [
     "CallHandler",
     "GrpcApp",
     "Metadata",
-    "StreamMethod",
-    "UnaryMethod",
+    "StreamMethods",
+    "UnaryMethods",
     "malformed",
     "parse_timeout_s",
     "percent_encode",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kvorum.proto.rpc_pb2 import Member, MemberListRequest, MemberListResponse
-from kvorum.rpc.grpc import Metadata, UnaryMethod
+from kvorum.rpc.grpc import UnaryMethods
 from kvorum.server.ports import InfoPort
 
 
-def methods(server: InfoPort) -> Mapping[str, UnaryMethod]:
+def methods(server: InfoPort) -> UnaryMethods:
     """The service's methods by path."""
 
-    async def member_list(message: bytes, _: Metadata) -> bytes:
-        if MemberListRequest.FromString(message).linearizable:
+    async def member_list(request: MemberListRequest, _: bytes) -> bytes:
+        if request.linearizable:
             await server.wait_linearizable()
         response = MemberListResponse(members=[Member(**member) for member in server.members()])
         return server.header_without_revision() + response.SerializeToString()
 
-    return {"/etcdserverpb.Cluster/MemberList": member_list}
+    return {"/etcdserverpb.Cluster/MemberList": (MemberListRequest, member_list)}

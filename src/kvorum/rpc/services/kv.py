@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kvorum.proto.rpc_pb2 import (
     CompactionRequest,
     DeleteRangeRequest,
@@ -11,34 +9,20 @@ from kvorum.proto.rpc_pb2 import (
     RangeRequest,
     TxnRequest,
 )
-from kvorum.rpc.grpc import Metadata, UnaryMethod
+from kvorum.rpc.grpc import UnaryMethods
 from kvorum.server.ports import KeyValuePort, Response
 
 
-def methods(server: KeyValuePort) -> Mapping[str, UnaryMethod]:
+def methods(server: KeyValuePort) -> UnaryMethods:
     """The service's methods by path."""
-    parse_put = PutRequest.FromString
-    parse_range = RangeRequest.FromString
 
-    def put(message: bytes, _: Metadata) -> Response:
-        return server.put(parse_put(message), message)
-
-    def range_(message: bytes, _: Metadata) -> Response:
-        return server.range(parse_range(message))
-
-    def delete_range(message: bytes, _: Metadata) -> Response:
-        return server.delete_range(DeleteRangeRequest.FromString(message), message)
-
-    def txn(message: bytes, _: Metadata) -> Response:
-        return server.txn(TxnRequest.FromString(message), message)
-
-    def compact(message: bytes, _: Metadata) -> Response:
-        return server.compact(CompactionRequest.FromString(message), message)
+    def range_(request: RangeRequest, _: bytes) -> Response:
+        return server.range(request)
 
     return {
-        "/etcdserverpb.KV/Range": range_,
-        "/etcdserverpb.KV/Put": put,
-        "/etcdserverpb.KV/DeleteRange": delete_range,
-        "/etcdserverpb.KV/Txn": txn,
-        "/etcdserverpb.KV/Compact": compact,
+        "/etcdserverpb.KV/Range": (RangeRequest, range_),
+        "/etcdserverpb.KV/Put": (PutRequest, server.put),
+        "/etcdserverpb.KV/DeleteRange": (DeleteRangeRequest, server.delete_range),
+        "/etcdserverpb.KV/Txn": (TxnRequest, server.txn),
+        "/etcdserverpb.KV/Compact": (CompactionRequest, server.compact),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from kvorum.proto.rpc_pb2 import (
@@ -17,7 +16,7 @@ from kvorum.proto.rpc_pb2 import (
     LeaseTimeToLiveResponse,
 )
 from kvorum.rpc.frames import frame
-from kvorum.rpc.grpc import Call, Metadata, StreamMethod, UnaryMethod
+from kvorum.rpc.grpc import Call, StreamMethods, UnaryMethods
 from kvorum.server.ports import InfoPort, LeasePort, Response
 
 
@@ -25,34 +24,29 @@ class LeaseServer(LeasePort, InfoPort, Protocol):
     """Both ports in one object."""
 
 
-def methods(server: LeaseServer) -> Mapping[str, UnaryMethod]:
+def methods(server: LeaseServer) -> UnaryMethods:
     """The service's unary methods by path."""
 
-    def grant(message: bytes, _: Metadata) -> Response:
-        return server.lease_grant(LeaseGrantRequest.FromString(message))
+    def grant(request: LeaseGrantRequest, _: bytes) -> Response:
+        return server.lease_grant(request)
 
-    def revoke(message: bytes, _: Metadata) -> Response:
-        return server.lease_revoke(LeaseRevokeRequest.FromString(message), message)
-
-    async def time_to_live(message: bytes, _: Metadata) -> bytes:
-        request = LeaseTimeToLiveRequest.FromString(message)
+    async def time_to_live(request: LeaseTimeToLiveRequest, _: bytes) -> bytes:
         life = await server.lease_time_to_live(request.ID, with_keys=request.keys)
         response = LeaseTimeToLiveResponse(
             ID=request.ID, TTL=life.remaining_s, grantedTTL=life.granted_s, keys=life.keys
         )
         return server.header() + response.SerializeToString()
 
-    async def leases(message: bytes, _: Metadata) -> bytes:
-        LeaseLeasesRequest.FromString(message)
+    async def leases(_: LeaseLeasesRequest, __: bytes) -> bytes:
         ids = await server.lease_ids()
         response = LeaseLeasesResponse(leases=[LeaseStatus(ID=lease_id) for lease_id in ids])
         return server.header() + response.SerializeToString()
 
     return {
-        "/etcdserverpb.Lease/LeaseGrant": grant,
-        "/etcdserverpb.Lease/LeaseRevoke": revoke,
-        "/etcdserverpb.Lease/LeaseTimeToLive": time_to_live,
-        "/etcdserverpb.Lease/LeaseLeases": leases,
+        "/etcdserverpb.Lease/LeaseGrant": (LeaseGrantRequest, grant),
+        "/etcdserverpb.Lease/LeaseRevoke": (LeaseRevokeRequest, server.lease_revoke),
+        "/etcdserverpb.Lease/LeaseTimeToLive": (LeaseTimeToLiveRequest, time_to_live),
+        "/etcdserverpb.Lease/LeaseLeases": (LeaseLeasesRequest, leases),
     }
 
 
@@ -65,10 +59,9 @@ class KeepAlives:
         self._server = server
         self._call = call
 
-    def message(self, message: bytes) -> None:
-        lease_id = LeaseKeepAliveRequest.FromString(message).ID
-        ttl_s = self._server.lease_renew(lease_id)
-        response = LeaseKeepAliveResponse(ID=lease_id, TTL=ttl_s)
+    def message(self, request: LeaseKeepAliveRequest) -> None:
+        ttl_s = self._server.lease_renew(request.ID)
+        response = LeaseKeepAliveResponse(ID=request.ID, TTL=ttl_s)
         self._call.send(frame(self._server.header() + response.SerializeToString()))
 
     def half_closed(self) -> None:
@@ -78,6 +71,11 @@ class KeepAlives:
         """Nothing is held for a call."""
 
 
-def streams(server: LeaseServer) -> Mapping[str, StreamMethod]:
+def streams(server: LeaseServer) -> StreamMethods:
     """The service's streaming methods by path."""
-    return {"/etcdserverpb.Lease/LeaseKeepAlive": lambda call: KeepAlives(server, call)}
+    return {
+        "/etcdserverpb.Lease/LeaseKeepAlive": (
+            LeaseKeepAliveRequest,
+            lambda call: KeepAlives(server, call),
+        )
+    }

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kvorum.proto.rpc_pb2 import HashKVRequest, HashKVResponse, StatusRequest, StatusResponse
-from kvorum.rpc.grpc import Metadata, UnaryMethod
+from kvorum.rpc.grpc import UnaryMethods
 from kvorum.server.ports import InfoPort
 
 
-def methods(server: InfoPort) -> Mapping[str, UnaryMethod]:
+def methods(server: InfoPort) -> UnaryMethods:
     """The service's methods by path."""
 
-    def status(message: bytes, _: Metadata) -> bytes:
-        StatusRequest.FromString(message)
+    def status(_: StatusRequest, __: bytes) -> bytes:
         return server.header() + StatusResponse(**server.status()).SerializeToString()
 
-    async def hash_kv(message: bytes, _: Metadata) -> bytes:
-        revision = HashKVRequest.FromString(message).revision
-        value, compact_revision, hashed = await server.hash_kv(revision)
+    async def hash_kv(request: HashKVRequest, _: bytes) -> bytes:
+        value, compact_revision, hashed = await server.hash_kv(request.revision)
         response = HashKVResponse(
             hash=value, compact_revision=compact_revision, hash_revision=hashed
         )
         return server.header() + response.SerializeToString()
 
     return {
-        "/etcdserverpb.Maintenance/Status": status,
-        "/etcdserverpb.Maintenance/HashKV": hash_kv,
+        "/etcdserverpb.Maintenance/Status": (StatusRequest, status),
+        "/etcdserverpb.Maintenance/HashKV": (HashKVRequest, hash_kv),
     }

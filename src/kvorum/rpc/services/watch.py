@@ -7,10 +7,8 @@ stream's watchers fall behind, to be caught up from history when the client read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kvorum.proto.rpc_pb2 import WatchRequest
-from kvorum.rpc.grpc import Call, StreamMethod
+from kvorum.rpc.grpc import Call, StreamMethods
 from kvorum.server.ports import WatchPort
 
 
@@ -28,8 +26,8 @@ class Watching:
     def send(self, message: bytes) -> bool:
         return self._call.send(b"\0" + len(message).to_bytes(4, "big") + message)
 
-    def message(self, message: bytes) -> None:
-        self._stream.handle(WatchRequest.FromString(message))
+    def message(self, request: WatchRequest) -> None:
+        self._stream.handle(request)
 
     def half_closed(self) -> None:
         """The client has no more to ask, but goes on listening."""
@@ -38,6 +36,6 @@ class Watching:
         self._stream.close()
 
 
-def streams(server: WatchPort) -> Mapping[str, StreamMethod]:
+def streams(server: WatchPort) -> StreamMethods:
     """The service's methods by path."""
-    return {"/etcdserverpb.Watch/Watch": lambda call: Watching(server, call)}
+    return {"/etcdserverpb.Watch/Watch": (WatchRequest, lambda call: Watching(server, call))}
