@@ -51,6 +51,7 @@ def _start(py_spy: str, pid: int, output: Path) -> subprocess.Popen[str]:
         str(DURATION_S_MAX),
         "--gil",
         "--threads",
+        "--function",
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 

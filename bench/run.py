@@ -44,9 +44,12 @@ def measure_batch(
     return version
 
 
-def measure(names: list[str], rounds: int, program: Path, sizes: Sizes) -> tuple[Results, dict]:
+def measure(
+    names: list[str], rounds: int, program: Path, sizes: Sizes
+) -> tuple[Results, dict[str, str]]:
     """All rounds of all jobs, A B A B. A side that fails is reported and the run goes on."""
-    results, versions = Results(), {}
+    results = Results()
+    versions: dict[str, str] = {}
     for batch in batches(names):
         for round_number in range(1, rounds + 1):
             for side in (STOCK, KVORUM):

@@ -47,10 +47,21 @@ def run_script(
     script: Script,
     *,
     environment: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     modern: bool = True,
 ) -> list[Outcome]:
-    """Run every step; `modern` False leaves out those that a client before 3.5 does not know."""
+    """Run every step.
+
+    Args:
+        client: the command that etcdctl is.
+        endpoint: `host:port` of a fresh server.
+        script: the steps.
+        environment: variables that the client needs.
+        names: more of what `{name}` in a line may stand for.
+        modern: False leaves out the steps that a client before 3.5 does not know.
+    """
     runner = _Runner(client, endpoint, dict(environment or {}))
+    runner.names |= dict(names or {})
     return [runner.step(step) for step in script.steps if modern or not step.modern]
 
 
@@ -62,7 +73,7 @@ class _Runner:
     ) -> None:
         self._client, self._endpoint = list(client), endpoint
         self._environment = environment
-        self._names = {"ep": endpoint, "dead": DEAD_ENDPOINT}
+        self.names = {"ep": endpoint, "dead": DEAD_ENDPOINT}
         self._normaliser = Normaliser(endpoint)
 
     def step(self, step: Step) -> Outcome:
@@ -89,7 +100,7 @@ class _Runner:
             name, pattern = step.save
             match = re.search(pattern, stdout.decode())
             assert match is not None, (line, stdout, stderr)
-            self._names[name] = match[1]
+            self.names[name] = match[1]
         return self._outcome(step, returncode, stdout, stderr)
 
     def _outcome(self, step: Step, returncode: int, stdout: bytes, stderr: bytes) -> Outcome:
@@ -98,10 +109,11 @@ class _Runner:
             out, err = _without_usage(out, err)
         if step.any_order:
             out = b"".join(sorted(out.splitlines(keepends=True)))
+            err = b"".join(sorted(err.splitlines(keepends=True)))
         return Outcome(step.line, returncode, out, err)
 
     def _filled(self, text: str) -> str:
-        return re.sub(r"\{(\w+)\}", lambda match: self._names[match[1]], text)
+        return re.sub(r"\{(\w+)\}", lambda match: self.names[match[1]], text)
 
 
 class _Collected:
@@ -189,6 +201,8 @@ class Normaliser:
     # The client of 3.4 has another log.
     _LOG_SUBSTITUTIONS = (
         (re.compile(rb"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ ", re.MULTILINE), b"<time> "),
+        # Go finds a connection that the server has closed out in one of two ways.
+        (re.compile(rb"write tcp \S+: use of closed network connection"), b"connection closed"),
         (re.compile(rb"endpoint://client-[-0-9a-f]{36}/"), b"endpoint://<client>/"),
     )
     _LEASE_HEX = re.compile(rb"(?<=lease )[0-9a-f]{16}|^[0-9a-f]{16}$", re.MULTILINE)

@@ -809,6 +809,105 @@ NO_SPACE = Script(
     server_flags=("--quota-backend-bytes=100000",),
 )
 
+AUTH_SETUP = (
+    "user add root:pw",
+    "user grant-role root root",
+    "user add u:pw",
+    "role add r",
+    "role grant-permission r readwrite foo",
+    "user grant-role u r",
+    "user add nobody:pw",
+    "put foo bar",
+    "put secret x",
+    "auth enable",
+)
+"""What has to be done before AUTH, with an etcdctl that has these commands."""
+
+AUTH = Script(
+    "auth",
+    (
+        *_lines(
+            "get foo",
+            "get foo --user u:pw",
+            "get foo --user u --password pw",
+            "get foo --user u:bad",
+            "get foo --user stranger:pw",
+            "get foo --user :pw",
+            "get foo --user u:",
+            "get secret --user u:pw",
+            "put secret a --user u:pw",
+            "put foo a --user u:pw",
+            "put foo a",
+            "del foo --user nobody:pw",
+            "endpoint health",
+            "endpoint health --user u:pw",
+            "endpoint health --user nobody:pw",
+            "endpoint health --user u:bad",
+            "endpoint health --user u:bad -w json",
+            "endpoint health --user u:bad -w fields",
+            "endpoint health --user u:bad -w table",
+            "endpoint health -w table",
+            "endpoint health --cluster --user u:pw",
+            "endpoint status --user u:bad",
+            "endpoint status",
+            "endpoint hashkv",
+            "endpoint hashkv --user u:pw",
+            "endpoint hashkv --user root:pw",
+            "member list --user u:bad",
+            "lease grant 10 --user u:bad",
+            "lease keep-alive 1 --once --user u:bad",
+            "lease keep-alive 1 --user u:bad",
+            "lease timetolive 1",
+            "watch foo",
+            "watch secret --user u:pw",
+            "watch secret --user u:pw -w json",
+            "watch foo --user u:bad",
+        ),
+        Step("watch foo --rev 2 --user u:pw", until=b"foo\na\n"),
+        Step("txn --user u:pw", stdin=b"\nget foo\n\n\n"),
+        Step("txn --user u:pw", stdin=b"\nget secret\n\n\n"),
+        Step("get foo", env={"ETCDCTL_USER": "u:pw"}),
+    ),
+)
+"""For a server that was prepared with AUTH_SETUP."""
+
+TLS = Script(
+    "tls",
+    (
+        *(
+            Step(f"--command-timeout=300ms {line}")
+            for line in (
+                "--endpoints https://{ep} --cacert {ca} --cert {cert} --key {key} put k v",
+                "--endpoints {ep} --cacert {ca} --cert {cert} --key {key} get k",
+                "--endpoints {ep} --cacert {ca} --cert {cert} --key {key} member list",
+                "--endpoints https://{ep} --cacert {ca} --cert {cert} --key {key} endpoint status",
+                "--endpoints https://{ep} --cacert {ca} --cert {cert} --key {key} "
+                "endpoint health --cluster",
+                "--endpoints https://{ep} --cacert {ca} --cert {cert} --key {key} "
+                "--insecure-transport=false get k",
+                "--endpoints http://{ep} --cacert {ca} --cert {cert} --key {key} get k",
+                "--endpoints https://{ep} --cacert {ca} get k",
+                "--endpoints https://{ep} --cert {cert} --key {key} get k",
+                "--endpoints https://{ep} get k",
+                "--endpoints https://{ep} --insecure-skip-tls-verify get k",
+                "--endpoints {ep} get k",
+                "--endpoints {ep} --insecure-transport=false get k",
+                "--endpoints {ep} --cert {cert} get k",
+                "--endpoints {ep} --cert {cert} --key {other_key} get k",
+            )
+        ),
+        Step(
+            "--cacert {ca} --cert {cert} --key {key} watch k --rev 2",
+            until=b"k\nv\n",
+        ),
+        Step(
+            "get k",
+            env={"ETCDCTL_CACERT": "{ca}", "ETCDCTL_CERT": "{cert}", "ETCDCTL_KEY": "{key}"},
+        ),
+    ),
+)
+"""For a server that asks for client certificates; `{ca}`, `{cert}`, `{key}`, `{other_key}` are files."""
+
 SCRIPTS = (
     PUT,
     GET,

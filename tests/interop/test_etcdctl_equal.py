@@ -25,6 +25,7 @@ def run_on_stock(client: tuple[str, ...], script: Script) -> list[Outcome]:
         return run_script(client, server.target, script, environment=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_equals_stock(script: Script) -> None:
     stock = (str(require_stock_35().etcdctl),)

@@ -129,7 +129,7 @@ class EventReader:
             end = at + PREFIX.size + PREFIX.unpack_from(body, at)[1]
             if end > len(body):
                 break
-            message = rpc.WatchResponse.FromString(body[at + PREFIX.size : end])
+            message = rpc.WatchResponse.FromString(bytes(body[at + PREFIX.size : end]))
             self.revisions += [event.kv.mod_revision for event in message.events]
             at = end
         self.parsed_bytes = at

@@ -27,13 +27,15 @@ from tests.simulation.raft_member import Member
 
 ELECTION_TICKS = 5
 IDS = (1, 2, 3, 4, 5)
-FOUNDERS = [1, 2, 3]
-FOUNDATION = Snapshot(b"", SnapshotMetadata(ConfState(voters=FOUNDERS), index=1, term=1))
 IN_FLIGHT_MAX = 300
 
 
 class RaftCluster:
-    """Five members, of which three found the cluster; the others may be added."""
+    """Five members, of which some found the cluster; the others may be added.
+
+    Attributes:
+        may_stick: the cluster may lose its ability to elect a leader (see the test).
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
@@ -44,12 +46,16 @@ class RaftCluster:
         self._count = 0
         self._loss = self.rng.choice([0.0, 0.02, 0.2])
         self._check_quorum = self.rng.random() < 0.6
-        self.may_shrink = self.rng.random() < 0.6
+        self._may_shrink = self.rng.random() < 0.6
+        self._founders = list(IDS[: self.rng.choice([1, 2, 3, 3, 4, 4, 5])])
+        self.may_stick = self._may_shrink or len(self._founders) < 3
         self.members = {id_: self._member(id_) for id_ in IDS}
 
     def _member(self, id_: int) -> Member:
         rng = self.rng
-        start = FOUNDATION if id_ in FOUNDERS else None
+        start = None
+        if id_ in self._founders:
+            start = Snapshot(b"", SnapshotMetadata(ConfState(voters=self._founders), 1, 1))
         config = Config(
             id=id_,
             election_tick=ELECTION_TICKS,
@@ -126,8 +132,8 @@ class RaftCluster:
 
     def _random_change(self) -> ConfChange | ConfChangeV2:
         rng = self.rng
-        kinds, ids = [ConfChangeType.ADD_NODE], [id_ for id_ in IDS if id_ not in FOUNDERS]
-        if self.may_shrink:
+        kinds, ids = [ConfChangeType.ADD_NODE], [4, 5]
+        if self._may_shrink:
             kinds += [
                 ConfChangeType.ADD_NODE,
                 ConfChangeType.ADD_LEARNER_NODE,
@@ -171,6 +177,20 @@ class RaftCluster:
         """Cut the members into two groups."""
         group = set(self.rng.sample(IDS, self.rng.randrange(1, len(IDS))))
         self.cut = {(a, b) for a in IDS for b in IDS if (a in group) != (b in group)}
+
+    def isolate_leader(self) -> None:
+        """Leave the leader alone with at most one other."""
+        leader = self._leader()
+        if leader is not None:
+            group = {leader.id, self.rng.choice(IDS)}
+            self.cut = {(a, b) for a in IDS for b in IDS if (a in group) != (b in group)}
+
+    def hurry(self) -> None:
+        """Let one member's clock run ahead until it has lost patience."""
+        member = self._any()
+        if member is not None:
+            for _ in range(2 * ELECTION_TICKS):
+                member.node.tick()
 
     def heal(self) -> None:
         self.cut = set()
@@ -281,5 +301,7 @@ _WEIGHTS: list[tuple[Callable[[RaftCluster], None], float, tuple[float, ...]]] =
     (RaftCluster.crash, 0.3, _SOMETIMES),
     (RaftCluster.start, 2, _ALWAYS),
     (RaftCluster.partition, 0.2, _SOMETIMES),
+    (RaftCluster.isolate_leader, 0.3, _SOMETIMES),
     (RaftCluster.heal, 1, _ALWAYS),
+    (RaftCluster.hurry, 0.5, _SOMETIMES),
 ]

@@ -16,7 +16,7 @@ from tests.simulation.raft_cluster import RaftCluster
 _RUNS = int(os.environ.get("KVORUM_SIMULATION_RUNS", "0"))
 _SEEDS = st.integers(0, 2**32)
 _quick = settings(
-    max_examples=_RUNS or 25,
+    max_examples=_RUNS or 100,
     derandomize=not _RUNS,
     database=None,
     deadline=None,
@@ -37,8 +37,9 @@ def test_a_cluster_under_faults_stays_safe_and_recovers(seed: int) -> None:
     if leader is None:
         # A configuration counts from when it is applied. Who was removed or made a learner may hold
         # more of the log than the voters that are left, which still need its vote when they do not
-        # know yet that its removal is committed: etcd's core gets stuck there, too.
-        assert cluster.may_shrink, "no leader after a time without faults"
+        # know yet that its removal is committed. Or the second voter of two does not know yet that
+        # it is one, and has a longer log than the first. etcd's core gets stuck there, too.
+        assert cluster.may_stick, "no leader after a time without faults"
         return
     if leader.node.id in leader.node.raft.tracker.config.members:
         leader.node.propose(b"the last one")

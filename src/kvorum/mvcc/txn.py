@@ -76,6 +76,16 @@ def is_write(request: TxnRequest) -> bool:
     )
 
 
+def has_put(request: TxnRequest) -> bool:
+    """Whether a transaction could put a key, in any branch: then it needs space."""
+    return any(
+        operation.HasField("request_put")
+        or (operation.HasField("request_txn") and has_put(operation.request_txn))
+        for branch in (request.success, request.failure)
+        for operation in branch
+    )
+
+
 def is_serializable(request: TxnRequest) -> bool:
     """Whether every range of a transaction that only reads is satisfied with this member's data."""
     return all(

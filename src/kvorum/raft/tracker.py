@@ -20,6 +20,7 @@ class Tracker:
         "_inflight_bytes_max",
         "_inflight_count_max",
         "_only_voter",
+        "_own",
         "_self_id",
         "config",
         "peers",
@@ -36,6 +37,7 @@ class Tracker:
         self.peers: list[tuple[int, Progress]] = []
         self.votes: dict[int, bool] = {}
         self._only_voter: Progress | None = None
+        self._own: Progress | None = None
 
     def install(self, config: Configuration, last_index: int) -> None:
         """Take over a configuration; progress of members that stay is kept.
@@ -58,6 +60,7 @@ class Tracker:
             progress[member] = known
         self.config, self.progress = config, progress
         self.peers = [item for item in progress.items() if item[0] != self._self_id]
+        self._own = progress.get(self._self_id)
         self._only_voter = None
         if not config.is_joint and len(config.voters) == 1:
             self._only_voter = progress[next(iter(config.voters))]
@@ -76,7 +79,7 @@ class Tracker:
 
         A leader that was removed, and left one voter behind, is not: it must ask that one.
         """
-        return self._only_voter is not None and self.config.voters == {self._self_id}
+        return self._only_voter is not None and self._only_voter is self._own
 
     def committed_index(self) -> int:
         """The highest index that a quorum has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kvorum.rpc.grpc import GrpcApp
-from kvorum.rpc.services import cluster, kv, lease, maintenance, watch
+from kvorum.rpc.services import auth, cluster, kv, lease, maintenance, watch
 from kvorum.server.log import Logger
 from kvorum.server.ports import InfoPort, KeyValuePort, LeasePort, WatchPort
 
@@ -28,6 +28,7 @@ def client_services(server: ServerPort, *, message_bytes_max: int, log: Logger) 
             **lease.methods(server),
             **cluster.methods(server),
             **maintenance.methods(server),
+            **auth.methods(),
         },
         {**watch.streams(server), **lease.streams(server)},
         has_leader=server.has_leader,

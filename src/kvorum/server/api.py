@@ -13,6 +13,8 @@ from kvorum.mvcc import checks, requests
 from kvorum.mvcc import txn as transactions
 from kvorum.mvcc.hashing import HashKV
 from kvorum.proto.rpc_pb2 import (
+    NOSPACE,
+    AlarmRequest,
     CompactionRequest,
     DeleteRangeRequest,
     LeaseGrantRequest,
@@ -23,6 +25,7 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.proto.versions import VERSION_NOT_DECIDED
 from kvorum.server import entries
+from kvorum.server.alarms import alarm_text
 from kvorum.server.member import STORAGE_VERSION_SINCE, EtcdServer
 from kvorum.server.ports import LeaseLife, Response, WatchHandle, WatchSink
 from kvorum.storage.buckets import META, STORAGE_VERSION
@@ -73,8 +76,8 @@ class MemberApi:
         if not transactions.is_write(request):
             serializable = transactions.is_serializable(request)
             return self._read(serializable, lambda: self._applier.txn(request))
-        if self._options.quota_bytes:
-            self._check_quota(len(raw))
+        if self._options.quota_bytes and transactions.has_put(request):
+            self._check_quota(PUT_OVERHEAD_BYTES + len(raw))
         return self._propose(entries.TXN, raw, self._applier.txn, request)
 
     def compact(self, request: CompactionRequest, raw: bytes) -> Response:
@@ -93,8 +96,21 @@ class MemberApi:
         return asyncio.ensure_future(_after(future, done))
 
     def _check_quota(self, cost_bytes: int) -> None:
-        if self._server.backend.size() + cost_bytes > self._options.quota_bytes:
-            raise NoSpaceError
+        """Refuse what would not fit, and raise the alarm that stops the whole cluster's writes."""
+        server = self._server
+        if server.backend.size() + cost_bytes <= self._options.quota_bytes:
+            return
+        if (server.member_id, NOSPACE) not in server.alarms.active(NOSPACE):
+            request = AlarmRequest(
+                action=AlarmRequest.ACTIVATE, memberID=server.member_id, alarm=NOSPACE
+            )
+            self._propose(entries.ALARM, request.SerializeToString(), self._applier.alarm, request)
+        raise NoSpaceError
+
+    def alarm(self, request: AlarmRequest, raw: bytes) -> Response:
+        if request.action == AlarmRequest.GET:
+            return self._applier.alarm(request)
+        return self._propose(entries.ALARM, raw, self._applier.alarm, request)
 
     # Leases.
 
@@ -160,7 +176,10 @@ class MemberApi:
             "raftIndex": raft.log.committed,
             "raftTerm": raft.term,
             "raftAppliedIndex": server.proposals.applied_index,
-            "errors": [] if raft.lead else [NoLeaderError.text],
+            "errors": [
+                *([] if raft.lead else [NoLeaderError.text]),
+                *map(alarm_text, server.alarms.active()),
+            ],
         }
         if self._options.version >= STORAGE_VERSION_SINCE:
             status["storageVersion"] = self._storage_version()
@@ -204,6 +223,9 @@ class MemberApi:
         return versions
 
     async def health(self, *, serializable: bool) -> str:
+        alarms = self._server.alarms
+        if alarms.no_space or alarms.corrupt:
+            return "ALARM NOSPACE" if alarms.no_space else "ALARM CORRUPT"
         if not serializable:
             if not self.has_leader():
                 return "RAFT NO LEADER"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvorum.cluster.members import Cluster
-from kvorum.errors import DecodeError, LeaseNotFoundError
+from kvorum.errors import CorruptClusterError, DecodeError, LeaseNotFoundError, NoSpaceError
 from kvorum.lease import Lessor
 from kvorum.mvcc import requests
 from kvorum.mvcc import txn as transactions
@@ -22,6 +22,10 @@ from kvorum.proto.etcdserver_pb2 import Request as V2Request
 from kvorum.proto.membership_pb2 import ClusterMemberAttrSetRequest, ClusterVersionSetRequest
 from kvorum.proto.raft_internal_pb2 import InternalRaftRequest
 from kvorum.proto.rpc_pb2 import (
+    CORRUPT,
+    NOSPACE,
+    AlarmRequest,
+    AlarmResponse,
     CompactionRequest,
     DeleteRangeRequest,
     LeaseCheckpointRequest,
@@ -33,6 +37,7 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.proto.versions import Version, parse_version
 from kvorum.server import entries, v2requests
+from kvorum.server.alarms import Alarm, Alarms, alarm_member, alarm_text
 from kvorum.server.header import Headers
 from kvorum.server.log import Logger
 
@@ -43,7 +48,7 @@ class Applier:
     """See the module.
 
     Args:
-        store, lessor, cluster: what is changed.
+        store, lessor, cluster, alarms: what is changed.
         headers: for responses.
         version_changed: called with the new cluster version.
         compaction_started: called when there is a compaction to go on with.
@@ -55,6 +60,7 @@ class Applier:
         store: Store,
         lessor: Lessor,
         cluster: Cluster,
+        alarms: Alarms,
         headers: Headers,
         *,
         version_changed: Callable[[Version], None],
@@ -64,6 +70,7 @@ class Applier:
         self._store = store
         self._lessor = lessor
         self._cluster = cluster
+        self._alarms = alarms
         self._headers = headers
         self._version_changed = version_changed
         self._compaction_started = compaction_started
@@ -75,11 +82,13 @@ class Applier:
             "compaction": self.compaction,
             "lease_grant": self.lease_grant,
             "lease_revoke": self.lease_revoke,
+            "alarm": self.alarm,
             "lease_checkpoint": self.lease_checkpoint,
             "cluster_version_set": self.cluster_version_set,
             "cluster_member_attr_set": self.cluster_member_attr_set,
         }
         self._by_tag: Mapping[bytes, ApplyMethod] = {
+            entries.ALARM: self.alarm,
             entries.LEASE_REVOKE: self.lease_revoke,
             entries.LEASE_CHECKPOINT: self.lease_checkpoint,
             entries.CLUSTER_VERSION_SET: self.cluster_version_set,
@@ -110,20 +119,24 @@ class Applier:
     # Keys.
 
     def put(self, request: PutRequest) -> bytes:
+        self._check_alarms(grows=True)
         body = requests.apply_put(self._store, request)
         return self._headers.at(self._store.revision) + body
 
     def delete_range(self, request: DeleteRangeRequest) -> bytes:
+        self._check_alarms(grows=False)
         body = requests.apply_delete_range(self._store, request)
         return self._headers.at(self._store.revision) + body
 
     def txn(self, request: TxnRequest) -> bytes:
+        self._check_alarms(grows=self._alarms.no_space and transactions.has_put(request))
         body = transactions.apply_txn(self._store, request)
         return self._headers.at(self._store.revision) + body
 
     def compaction(
         self, request: CompactionRequest, on_done: Callable[[], None] | None = None
     ) -> bytes:
+        self._check_alarms(grows=False)
         compaction = requests.apply_compaction(self._store, request)
         compaction.on_done = on_done
         self._compaction_started()
@@ -132,11 +145,13 @@ class Applier:
     # Leases.
 
     def lease_grant(self, request: LeaseGrantRequest) -> bytes:
+        self._check_alarms(grows=True)
         lease = self._lessor.grant(request.ID, request.TTL)
         response = LeaseGrantResponse(ID=lease.id, TTL=lease.ttl)
         return self._headers.at(self._store.revision) + response.SerializeToString()
 
     def lease_revoke(self, request: LeaseRevokeRequest) -> bytes:
+        self._check_alarms(grows=False)
         self._lessor.revoke(request.ID)
         return self._headers.at(self._store.revision)
 
@@ -147,6 +162,35 @@ class Applier:
             except LeaseNotFoundError:
                 continue  # revoked since the checkpoint was proposed
         return self._headers.at(self._store.revision)
+
+    # Alarms.
+
+    def _check_alarms(self, *, grows: bool) -> None:
+        """Refuse what an alarm forbids. `grows`: the request could make the database larger.
+
+        Raises:
+            NoSpaceError, CorruptClusterError
+        """
+        if self._alarms.corrupt:
+            raise CorruptClusterError
+        if grows and self._alarms.no_space:
+            raise NoSpaceError
+
+    def alarm(self, request: AlarmRequest) -> bytes:
+        alarm = (request.memberID, request.alarm)
+        found: list[Alarm] = []
+        if request.action == AlarmRequest.GET:
+            found = self._alarms.active(request.alarm)
+        elif request.action == AlarmRequest.ACTIVATE:
+            if request.alarm in {NOSPACE, CORRUPT}:
+                self._alarms.activate(alarm)
+                found = [alarm]
+                self._log.warn("alarm raised", alarm=alarm_text(alarm).strip())
+        elif self._alarms.deactivate(alarm):
+            found = [alarm]
+            self._log.warn("alarm disarmed", alarm=alarm_text(alarm).strip())
+        response = AlarmResponse(alarms=map(alarm_member, found))
+        return self._headers.at(self._store.revision) + response.SerializeToString()
 
     # Membership.
 

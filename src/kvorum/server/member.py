@@ -28,6 +28,7 @@ from kvorum.proto.versions import Version
 from kvorum.raft import Config as RaftConfig
 from kvorum.raft import RawNode, StateRole
 from kvorum.server import entries, v2requests
+from kvorum.server.alarms import Alarms
 from kvorum.server.applier import Applier
 from kvorum.server.apply import ApplyLoop
 from kvorum.server.clock import monotonic_s, unix_ms
@@ -82,6 +83,7 @@ class EtcdServer:
     def _open_state(self, options: ServerOptions) -> None:
         """Read leases and keys back; wire who tells whom of changes."""
         rules = rules_of(options.version)
+        self.alarms = Alarms(self.backend)
         self.lessor = Lessor(
             self.backend,
             monotonic_s,
@@ -103,6 +105,7 @@ class EtcdServer:
             self.store,
             self.lessor,
             self.cluster,
+            self.alarms,
             self.headers,
             version_changed=self._cluster_version_changed,
             compaction_started=self.go_on_compacting,

@@ -248,7 +248,7 @@ class Node:
                 if ready.soft_state is not None:
                     self._role_changed()
                     self._schedule()  # proposals may have waited for a leader
-                outgoing: list[Message] = []
+                others: list[Message] = []
                 committed: Message | None = None
                 for message in ready.messages:
                     kind = message.type
@@ -257,9 +257,9 @@ class Node:
                     elif kind == LOCAL_APPLY:
                         committed = message
                     else:
-                        outgoing.append(message)
-                if outgoing:
-                    self._transport.send(outgoing)
+                        others.append(message)
+                if others:
+                    self._deliver(others)
                 for state in ready.read_states:
                     for future in self._reads_asked.pop(state.context, ()):
                         if not future.done():
@@ -304,13 +304,17 @@ class Node:
         """The entries of `message` are durable."""
         if message.entries:
             self._storage.append(message.entries)
-        raw = self.raw
+        self._deliver(message.responses)
+
+    def _deliver(self, messages: list[Message]) -> None:
+        """Messages to this member itself go into the core, all others over the network."""
+        own = self.raw.raft.id
         outgoing = []
-        for response in message.responses:
-            if response.to == raw.raft.id:
-                raw.step(response)
+        for message in messages:
+            if message.to == own:
+                self.raw.step(message)
             else:
-                outgoing.append(response)
+                outgoing.append(message)
         if outgoing:
             self._transport.send(outgoing)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from kvorum.proto.rpc_pb2 import (
+        AlarmRequest,
         CompactionRequest,
         DeleteRangeRequest,
         LeaseGrantRequest,
@@ -97,6 +98,7 @@ class InfoPort(Protocol):
         """Fields of StatusResponse but the header, by name."""
         ...
 
+    def alarm(self, request: AlarmRequest, raw: bytes) -> Response: ...
     def members(self) -> list[dict[str, Any]]:
         """Fields of `etcdserverpb.Member`, of each member, by member id."""
         ...

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from kvorum.proto.rpc_pb2 import HashKVRequest, HashKVResponse, StatusRequest, StatusResponse
+from kvorum.proto.rpc_pb2 import (
+    AlarmRequest,
+    HashKVRequest,
+    HashKVResponse,
+    StatusRequest,
+    StatusResponse,
+)
 from kvorum.rpc.grpc import UnaryMethods
-from kvorum.server.ports import InfoPort
+from kvorum.server.ports import InfoPort, Response
 
 
 def methods(server: InfoPort) -> UnaryMethods:
@@ -20,7 +26,11 @@ def methods(server: InfoPort) -> UnaryMethods:
         )
         return server.header() + response.SerializeToString()
 
+    def alarm(request: AlarmRequest, raw: bytes) -> Response:
+        return server.alarm(request, raw)
+
     return {
+        "/etcdserverpb.Maintenance/Alarm": (AlarmRequest, alarm),
         "/etcdserverpb.Maintenance/Status": (StatusRequest, status),
         "/etcdserverpb.Maintenance/HashKV": (HashKVRequest, hash_kv),
     }
