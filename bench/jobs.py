@@ -34,8 +34,9 @@ class Sizes:
     warmup: int = 2_000
     list_keys: int = 10_000
     full_lists: int = 100
-    page_lists: int = 60
-    page_walks: int = 200
+    page_lists: int = 2_000
+    page_list_s: int = 8
+    page_walks: int = 400
     store_keys: int = 200_000
     store_revisions: int = 2
     store_value_bytes: int = 512
@@ -54,7 +55,8 @@ QUICK = Sizes(
     txns=20_000,
     warmup=500,
     full_lists=20,
-    page_lists=20,
+    page_lists=500,
+    page_list_s=3,
     page_walks=40,
     store_keys=20_000,
     watch_puts=60,
@@ -209,15 +211,17 @@ def _fill(run: Run) -> Figures:
 
 def _page_list(clients: int) -> Callable[[Run], Figures]:
     def measure(run: Run) -> Figures:
-        flags = {"clients": clients, "conns": clients, "total": run.sizes.page_lists}
+        sizes = run.sizes
+        # Twenty times apart, the two servers need another bound each: requests or time.
+        flags = {"clients": clients, "conns": clients, "total": sizes.page_lists}
+        flags |= {"seconds": sizes.page_list_s, "warmup": clients * 2}
         return _standard(
             run.load(
                 "list",
                 prefix=STORE_PREFIX,
                 mode="first",
                 limit=500,
-                expect=run.sizes.store_keys,
-                warmup=clients * 2,
+                expect=sizes.store_keys,
                 **flags,
             )
         )

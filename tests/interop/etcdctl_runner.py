@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.interop.etcdctl_table import DEAD_ENDPOINT, Script, Step
@@ -68,9 +68,7 @@ def run_script(
 class _Runner:
     """One client on one server."""
 
-    def __init__(
-        self, client: Sequence[str], endpoint: str, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, client: Sequence[str], endpoint: str, environment: dict[str, str]) -> None:
         self._client, self._endpoint = list(client), endpoint
         self._environment = environment
         self.names = {"ep": endpoint, "dead": DEAD_ENDPOINT}
@@ -152,13 +150,12 @@ def _converse(process: subprocess.Popen[bytes], step: Step) -> tuple[int, bytes,
     assert process.stdin is not None
     collected = _Collected(process)
     for expected, sent in step.talk:
-        _wait(process, collected, lambda: expected in collected.out or expected in collected.err)
+        _wait(process, collected, expected, anywhere=True)
         if sent and process.poll() is None:
             process.stdin.write(sent)
             process.stdin.flush()
     if step.until is not None:
-        until = step.until
-        _wait(process, collected, lambda: until in collected.out)
+        _wait(process, collected, step.until, anywhere=False)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
     else:
@@ -170,10 +167,11 @@ def _converse(process: subprocess.Popen[bytes], step: Step) -> tuple[int, bytes,
 
 
 def _wait(
-    process: subprocess.Popen[bytes], collected: _Collected, seen: Callable[[], bool]
+    process: subprocess.Popen[bytes], collected: _Collected, expected: bytes, *, anywhere: bool
 ) -> None:
+    """Wait for a text in the output; with `anywhere`, in standard error too."""
     give_up = time.monotonic() + STEP_DEADLINE_S
-    while not seen():
+    while expected not in collected.out and not (anywhere and expected in collected.err):
         if process.poll() is not None:
             return  # it ended instead; the outcome will show it
         assert time.monotonic() < give_up, (process.args, collected.out, collected.err)

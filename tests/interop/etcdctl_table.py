@@ -235,7 +235,7 @@ BINARY = Script(
     ),
 )
 
-_TXN_ALL = b'\nput a 1\nget a\ndel b\nget a z --limit 1\nput d x --prev-kv\n\n\n'
+_TXN_ALL = b"\nput a 1\nget a\ndel b\nget a z --limit 1\nput d x --prev-kv\n\n\n"
 
 
 def _txn(text: str, *flags: str) -> Step:
@@ -462,9 +462,7 @@ LEASES = Script(
     ),
 )
 
-_HISTORY = _lines(
-    "put w 1", "put w 2", "put w2 x", "del w", "put w 3", "put x y", "compaction 3"
-)
+_HISTORY = _lines("put w 1", "put w 2", "put w2 x", "del w", "put w 3", "put x y", "compaction 3")
 
 WATCH = Script(
     "watch",
@@ -906,7 +904,7 @@ TLS = Script(
         ),
     ),
 )
-"""For a server that asks for client certificates; `{ca}`, `{cert}`, `{key}`, `{other_key}` are files."""
+"""For a server that wants client certificates. The names in `{}` are files."""
 
 SCRIPTS = (
     PUT,

@@ -1,4 +1,4 @@
-"""Our etcdctl does what stock etcdctl 3.5 does: each script on a stock server of its own, compared."""
+"""Our etcdctl does what stock etcdctl 3.5 does, step by step, on stock servers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -102,9 +101,7 @@ def tls_server(certificates: dict[str, str]) -> Iterator[Server]:
 
 def with_tls(client: Sequence[str], certificates: dict[str, str]) -> list[Outcome]:
     with tls_server(certificates) as server:
-        return run_script(
-            client, server.target, TLS, environment=environment(), names=certificates
-        )
+        return run_script(client, server.target, TLS, environment=environment(), names=certificates)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Generic
 
 from kvorum.client.endpoint import Endpoint
-from kvorum.client.errors import ConnectionLostError
+from kvorum.client.errors import ClientClosedError, ConnectionLostError
 from kvorum.client.methods import RequestT, ResponseT
 from kvorum.client.status import wire_error
 
@@ -45,6 +45,10 @@ class Stream(Generic[RequestT, ResponseT]):
             response = await self._call.read()
         except grpc.aio.AioRpcError as failure:
             raise wire_error(failure, self.endpoint.text) from None
+        except asyncio.CancelledError:
+            if cancelled_by_close():
+                raise ClientClosedError from None
+            raise
         if response is grpc.aio.EOF:
             raise ConnectionLostError("the member ended the stream", self.endpoint.text)
         message: ResponseT = response
@@ -53,3 +57,13 @@ class Stream(Generic[RequestT, ResponseT]):
     def cancel(self) -> None:
         """End the stream from this side."""
         self._call.cancel()
+
+
+def cancelled_by_close() -> bool:
+    """Whether a CancelledError that was caught came from gRPC and not from the task's owner.
+
+    gRPC raises it in the calls of a channel that is closed. To let it pass would look as if somebody
+    had cancelled the task.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() == 0

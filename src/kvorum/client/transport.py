@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from kvorum.client.methods import AUTHENTICATE, Method, RequestT, ResponseT
 from kvorum.client.options import ClientOptions
 from kvorum.client.retry import Backoff, Retry
 from kvorum.client.status import wire_error
-from kvorum.client.stream import Stream
+from kvorum.client.stream import Stream, cancelled_by_close
 from kvorum.client.tls import TlsOptions
 from kvorum.client.token import Metadata, TokenSource
 from kvorum.errors import Code, StatusError, WireError
@@ -120,6 +121,10 @@ class Transport:
             raise wire_error(failure, endpoint.text) from None
         except grpc.aio.UsageError:
             raise ClientClosedError from None
+        except asyncio.CancelledError:
+            if cancelled_by_close():
+                raise ClientClosedError from None
+            raise
         return response
 
     def _check_size(

@@ -71,7 +71,6 @@ class Config:
     """`name=url,…`. Empty: this member alone."""
     initial_cluster_state: str = "new"
     initial_cluster_token: str = "etcd-cluster"
-    strict_reconfig_check: bool = True
 
     # Raft and its files
     heartbeat_interval_ms: int = 100

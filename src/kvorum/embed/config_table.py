@@ -353,14 +353,6 @@ SUPPORTED: tuple[Flag, ...] = (
         "URLs by which clients reach this member.",
     ),
     _row(
-        "strict-reconfig-check",
-        Kind.BOOL,
-        "true",
-        _C,
-        "strict_reconfig_check",
-        "Refuse changes of members that would lose the quorum.",
-    ),
-    _row(
         "pre-vote",
         Kind.BOOL,
         "true",

@@ -53,6 +53,7 @@ NOT_YET: tuple[Flag, ...] = (
     _row("raft-read-timeout", Kind.FLAG_DURATION, "5s", Section.MEMBER),
     _row("raft-write-timeout", Kind.FLAG_DURATION, "5s", Section.MEMBER),
     _row("enable-grpc-gateway", Kind.BOOL, "true", Section.MEMBER),
+    _row("strict-reconfig-check", Kind.BOOL, "true", Section.CLUSTERING),
     _row("discovery", Kind.STRING, "", Section.CLUSTERING),
     _row("discovery-proxy", Kind.STRING, "", Section.CLUSTERING),
     _row("discovery-fallback", Kind.CHOICE, "exit", Section.CLUSTERING, choices=("exit", "proxy")),

@@ -18,7 +18,9 @@ from kvorum.client.methods import Method
 from kvorum.errors import WireError, status_of
 
 Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
-StreamHandler = Callable[[AsyncIterator[Any], grpc.aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
+StreamHandler = Callable[
+    [AsyncIterator[Any], grpc.aio.ServicerContext[Any, Any]], AsyncIterator[Any]
+]
 
 _METHODS: dict[str, Method[Any, Any]] = {
     method.path: method for method in vars(methods).values() if isinstance(method, Method)
@@ -37,7 +39,7 @@ class FakeMember(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         self.calls.append(details.method)
-        self.metadata.append({name: value for name, value in details.invocation_metadata})
+        self.metadata.append(dict(details.invocation_metadata))
         method = _METHODS[details.method]
         if details.method in self.unary:
             return grpc.unary_unary_rpc_method_handler(
@@ -95,6 +97,8 @@ class Proxy:
         self.port = 0
         """The port to listen on; 0: any. Set it before the proxy is entered."""
         self.endpoint = ""
+        self.refuse = False
+        """Break new connections at once."""
         self.connections_count = 0
 
     async def __aenter__(self) -> Proxy:
@@ -120,6 +124,9 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_count += 1
+        if self.refuse:
+            writer.transport.abort()
+            return
         try:
             far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
         except OSError:
@@ -143,5 +150,5 @@ class Proxy:
 async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
     """Return when `condition` holds."""
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0.002)
