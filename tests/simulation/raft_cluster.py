@@ -247,7 +247,7 @@ class RaftCluster:
 
     def calm_down(self, ticks: int) -> None:
         """A time without faults: everybody is up, and messages take less than a tick."""
-        self.cut, self._loss = set(), 0.0
+        self.cut = set()
         for member in self.members.values():
             if not member.up:
                 member.start()

@@ -61,16 +61,21 @@ def range_bound(range_end: bytes) -> bytes | None:
 # Range.
 
 
-def apply_range(store: Store, request: RangeRequest) -> bytes:
+def apply_range(store: Store, request: RangeRequest, head: bytes = b"") -> bytes:
     """Read keys; at the newest revision, or an older one that is not compacted.
+
+    Args:
+        store: where.
+        request: what.
+        head: what the answer starts with (its header): a long one is put together only once.
 
     Raises:
         FutureRevisionError, CompactedError
     """
-    return range_at(store, request, store.revision)
+    return range_at(store, request, store.revision, head)
 
 
-def range_at(store: Store, request: RangeRequest, newest: int) -> bytes:
+def range_at(store: Store, request: RangeRequest, newest: int, head: bytes = b"") -> bytes:
     """As `apply_range`, where `newest` is the newest revision: a write transaction sees its own."""
     store.counters.ranges += 1
     key, end, revision = request.key, request.range_end, request.revision
@@ -79,13 +84,13 @@ def range_at(store: Store, request: RangeRequest, newest: int) -> bytes:
     if not end and (revision <= 0 or revision == newest):
         record = store.index.records.get(key)
         if record is None or not record[2]:
-            return b""
+            return head
         if not (request.count_only or _is_filtered(request)):
             stored = store.value(record[0])
             if request.keys_only:
                 stored = without_value(stored)
-            return _KVS[len(stored)] + stored + b"\x20\x01"
-    return _range_many(store, request, revision if 0 < revision < newest else 0)
+            return head + _KVS[len(stored)] + stored + b"\x20\x01"
+    return _range_many(store, request, revision if 0 < revision < newest else 0, head)
 
 
 def _is_filtered(request: RangeRequest) -> bool:
@@ -97,14 +102,14 @@ def _is_filtered(request: RangeRequest) -> bool:
     )
 
 
-def _range_many(store: Store, request: RangeRequest, revision: int) -> bytes:
+def _range_many(store: Store, request: RangeRequest, revision: int, head: bytes) -> bytes:
     """The body of a range. `revision` is 0 for the newest."""
     start, end, limit = request.key, range_bound(request.range_end), request.limit
     index = store.index
     count = index.count_at(start, end, revision) if revision else index.count(start, end)
     tail = b"\x20" + varint(count) if count else b""
     if request.count_only:
-        return tail
+        return head + tail
     filtered, order, target = _is_filtered(request), int(request.sort_order), request.sort_target
     if target != SORT_BY_KEY and order == SORT_NONE:
         # Stock sorts what the limit left (one key more than asked for), for such a request alone.
@@ -130,7 +135,7 @@ def _range_many(store: Store, request: RangeRequest, revision: int) -> bytes:
     if request.keys_only:
         values = [without_value(stored) for stored in values]
     prefixes = map(_KVS.__getitem__, map(len, values))
-    return b"".join((*chain.from_iterable(zip(prefixes, values, strict=True)), tail))
+    return b"".join((head, *chain.from_iterable(zip(prefixes, values, strict=True)), tail))
 
 
 def _filtered(values: list[bytes], request: RangeRequest) -> list[bytes]:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError, status_of
 from kvorum.rpc import strict
 from kvorum.rpc.frames import HEAD_BYTES, FrameReader, check_encoding, too_large
-from kvorum.rpc.http2.connection import Receiver, Stream
+from kvorum.rpc.http2.connection import FRAME_BYTES_MAX, Receiver, Stream
 from kvorum.rpc.http2.hpack import Headers, indexed_literal, literal
 from kvorum.server.log import Logger
 
@@ -275,8 +275,15 @@ class UnaryCall:
         stream = self._stream
         assert stream is not None
         self._stream = None
-        data = b"\0" + len(response).to_bytes(4, "big") + response
-        stream.connection.respond(stream, start_block(stream), data, ok_block(stream))
+        prefix = b"\0" + len(response).to_bytes(4, "big")
+        if len(response) < FRAME_BYTES_MAX:
+            head, data = start_block(stream), prefix + response
+            stream.connection.respond(stream, head, data, ok_block(stream))
+            return
+        stream.send_headers(start_block(stream))
+        stream.send(prefix)
+        stream.send(response)
+        stream.end(ok_block(stream))
 
     def _refuse(self, error: WireError) -> None:
         stream, self._stream, self._method = self._stream, None, None

@@ -33,6 +33,9 @@ PREFACE_S_MAX: Final = 120.0
 """A connection that says nothing at first is closed. Source: grpc-go's connection timeout."""
 DRAIN_S_MAX: Final = 3.0
 """How long requests under way may go on when the member stops."""
+JOINED_PIECES_MAX: Final = 64
+"""Pieces that are put together before they are written; more are small change in a long answer,
+and copying that costs more than handing the system a list."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 
 
@@ -243,7 +246,11 @@ class ClientConnection(asyncio.Protocol):
         http2 = self._http2
         assert http2 is not None
         if http2.output:
-            self._transport.write(http2.take_output())
+            output = http2.take_output()
+            if len(output) <= JOINED_PIECES_MAX:
+                self._transport.write(output[0] if len(output) == 1 else b"".join(output))
+            else:
+                self._transport.writelines(output)
         if http2.closing or (self._closing and not http2.streams):
             self._transport.close()
 

@@ -58,8 +58,7 @@ class MemberApi:
 
     def _range_now(self, request: RangeRequest) -> bytes:
         store = self._store
-        body = requests.apply_range(store, request)
-        return self._header_at(store.revision) + body
+        return requests.apply_range(store, request, self._header_at(store.revision))
 
     def put(self, request: PutRequest, raw: bytes) -> Response:
         checks.check_put(request)

@@ -18,6 +18,7 @@ Source: RFC 9113; the numbers in comments are its sections.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
@@ -83,6 +84,35 @@ class RequestHandler(Protocol):
     def open(self, stream: Stream, headers: Headers) -> Receiver: ...
 
 
+class Pending:
+    """Data that waits for a window: the pieces as they were given, cut without copying."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self._pieces: deque[memoryview] = deque()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(memoryview(data))
+        self.size += len(data)
+
+    def take(self, size: int) -> list[memoryview]:
+        """The first `size` bytes, which are there."""
+        self.size -= size
+        pieces, taken = self._pieces, []
+        while size:
+            piece = pieces[0]
+            if len(piece) <= size:
+                size -= len(piece)
+                taken.append(pieces.popleft())
+            else:
+                taken.append(piece[:size])
+                pieces[0] = piece[size:]
+                size = 0
+        return taken
+
+
 class Stream:
     """One request and its response. Methods of the sending side belong to the handler."""
 
@@ -106,7 +136,7 @@ class Stream:
         self.receiver: Receiver | None = None
         self.half_closed = False
         self.unacknowledged = 0
-        self.pending: bytearray | None = None
+        self.pending: Pending | None = None
         self.trailers: bytes | None = None
         self.refused = False
         self.on_writable: Callable[[], None] | None = None
@@ -127,15 +157,15 @@ class Stream:
         """
         connection = self.connection
         size = len(data)
-        if self.pending is None and size <= FRAME_BYTES_MAX and connection.may_send(self, size):
-            connection.emit(_HEAD.pack(size >> 8, size & 0xFF, DATA, 0, self.id) + data)
-            return True
-        if self.pending is None:
-            self.pending = bytearray(data)
-        else:
-            self.pending += data
+        pending = self.pending
+        if pending is None:
+            if size <= FRAME_BYTES_MAX and connection.may_send(self, size):
+                connection.emit(_HEAD.pack(size >> 8, size & 0xFF, DATA, 0, self.id) + data)
+                return True
+            pending = self.pending = Pending()
+        pending.add(data)
         connection.blocked(self)
-        if self.pending is not None and len(self.pending) > connection.limits.stream_buffer_bytes:
+        if pending.size > connection.limits.stream_buffer_bytes:
             self.refused = True
             return False
         return True
@@ -173,7 +203,7 @@ class Connection:
         pings: PingPolicy,
     ) -> None:
         self.limits = limits
-        self.output: list[bytes] = []
+        self.output: list[bytes | memoryview] = []
         self.closing = False
         """Everything has been said: close when the output is sent."""
         self.streams: dict[int, Stream] = {}
@@ -213,14 +243,15 @@ class Connection:
 
     # Sending.
 
-    def emit(self, data: bytes) -> None:
+    def emit(self, data: bytes | memoryview) -> None:
         self.output.append(data)
         if not self._receiving and len(self.output) == 1:
             self._wake()
 
-    def take_output(self) -> bytes:
+    def take_output(self) -> list[bytes | memoryview]:
+        """What is to be sent, in pieces."""
         output, self.output = self.output, []
-        return b"".join(output)
+        return output
 
     def may_send(self, stream: Stream, size: int) -> bool:
         """Whether the windows allow `size` bytes; if so they are taken off."""
@@ -232,7 +263,10 @@ class Connection:
         return True
 
     def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
-        """Send a whole response: header block, data, last header block. The hot path."""
+        """Send a whole response of one frame of data at most, if the windows allow it.
+
+        Header block, data, last header block in one piece: the hot path.
+        """
         size = len(data)
         stream_id = stream.id
         if size <= FRAME_BYTES_MAX and size <= self.window and size <= stream.window:
@@ -287,17 +321,20 @@ class Connection:
     def _send_pending(self, stream: Stream) -> None:
         pending = stream.pending
         assert pending is not None
-        while pending:
-            size = min(len(pending), self.window, stream.window, FRAME_BYTES_MAX)
+        emit, stream_id = self.emit, stream.id
+        while pending.size:
+            size = min(pending.size, self.window, stream.window, FRAME_BYTES_MAX)
             if size <= 0:
                 break
+            # One frame may be of several pieces, and a piece of several frames: no copies.
             self.window -= size
             stream.window -= size
-            chunk = bytes(pending[:size])
-            del pending[:size]
-            self.emit(frame(DATA, 0, stream.id, chunk))
-        if pending:
-            room = len(pending) <= self.limits.stream_buffer_bytes // 2
+            self.sent_since_ping = True
+            emit(_HEAD.pack(size >> 8, size & 0xFF, DATA, 0, stream_id))
+            for piece in pending.take(size):
+                emit(piece)
+        if pending.size:
+            room = pending.size <= self.limits.stream_buffer_bytes // 2
         else:
             room = True
             stream.pending = None
