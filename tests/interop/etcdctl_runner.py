@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.interop.etcdctl_table import DEAD_ENDPOINT, Script, Step
+from tests.interop.etcdctl_steps import DEAD_ENDPOINT, Script, Step
 
 STEP_DEADLINE_S = 20.0
 POLL_S = 0.005

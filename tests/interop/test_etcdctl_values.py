@@ -1,4 +1,4 @@
-"""Values of every kind are printed by our etcdctl as by stock's: quoted, as JSON, in hexadecimal."""
+"""Values of every kind are printed by our etcdctl as by stock's, in every form."""
 
 from __future__ import annotations
 

@@ -77,6 +77,13 @@ class RaftCluster:
 
     # -- the schedule --------------------------------------------------------------------
 
+    def live(self, steps: int) -> None:
+        """Do `steps` random things, with some quiet times in between, or none."""
+        phases = self.rng.choice([1, 2, 4])
+        for _ in range(phases):
+            self.run(steps // phases)
+            self.calm_down(ticks=6)
+
     def run(self, steps: int) -> None:
         """Do `steps` random things.
 

@@ -62,8 +62,8 @@ class Stream(Generic[RequestT, ResponseT]):
 def cancelled_by_close() -> bool:
     """Whether a CancelledError that was caught came from gRPC and not from the task's owner.
 
-    gRPC raises it in the calls of a channel that is closed. To let it pass would look as if somebody
-    had cancelled the task.
+    gRPC raises it in the calls of a channel that is closed. To let it pass would look as if
+    somebody had cancelled the task.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() == 0

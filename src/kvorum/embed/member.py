@@ -127,14 +127,8 @@ class Member:
             advertise_client_urls=list(config.advertise_client_urls),
         )
         options = server_options(config, self.client_urls)
-        opened = open_member(options, log)
-        try:
-            server = self._server = EtcdServer(options, opened, log)
-        except BaseException:
-            opened.close()
-            raise
+        server = self._server = _open_server(options, log)
         api = MemberApi(server)
-        _tune_interpreter()
         peer = Listener(peer_sockets, peer_app(api), None, log=log)
         self._listeners.append(peer)
         await peer.start()
@@ -183,12 +177,25 @@ class Member:
         await asyncio.shield(self.server.failed)
 
 
-def _tune_interpreter() -> None:
-    """Keep the interpreter out of the way of requests. Harmless for a host program."""
+def _open_server(options: ServerOptions, log: Logger) -> EtcdServer:
+    """Open the data, and keep the interpreter out of the way of requests from then on.
+
+    What is read back stays: looking for garbage in it would double the time of a start. And what a
+    request makes dies by its reference count. A host program lives well with both settings.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.disable()
+    try:
+        opened = open_member(options, log)
+        try:
+            return EtcdServer(options, opened, log)
+        except BaseException:
+            opened.close()
+            raise
+    finally:
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        gc.enable()
 
 
 def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOptions:

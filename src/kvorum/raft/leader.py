@@ -164,7 +164,7 @@ def _commit(raft: Raft) -> bool:
     index = raft.tracker.committed_index()
     # An entry of an earlier term can still be replaced although a quorum has it; from the first of
     # this term on, all are this term's (Raft paper, figure 8).
-    if index <= raft.log.committed or index < raft.term_start_index:
+    if index <= raft.log.committed :
         return False
     raft.log.commit_to(index)
     if raft.early_reads:

@@ -149,6 +149,7 @@ class EtcdServer:
             role_changed=self._role_changed,
             dropped=self.proposals.dropped,
         )
+        self._snapshotter.flush_state = self.node.flush_state
 
     # Life.
 

@@ -170,10 +170,14 @@ class Node:
     def tick(self) -> None:
         """One heartbeat interval has passed."""
         self.raw.tick()
-        if self._late_state is not None and not self._appends_under_way:
-            state, self._late_state = self._late_state, None
-            self._disk.submit(AppendJob((), state, False, nothing))
+        self.flush_state()
         self._schedule()
+
+    def flush_state(self) -> None:
+        """Hand the state record that waits to the log's writer."""
+        state = self.take_late_state()
+        if state is not None:
+            self._disk.submit(AppendJob((), state, False, nothing))
 
     def step(self, message: Message) -> None:
         """A message of another member has come."""

@@ -69,9 +69,7 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
     files = SnapshotFiles(snap_dir)
     snapshot = None
     if has_log:
-        snapshot = files.load_newest(
-            valid_snapshot_entries(options.wal_dir, from_index=files.oldest_index())
-        )
+        snapshot = _newest_snapshot(options.wal_dir, files)
         if snapshot is not None and not had_database:
             raise CorruptionError(
                 database,
@@ -102,6 +100,20 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
     except BaseException:
         backend.close()
         raise
+
+
+def _newest_snapshot(wal_dir: Path, files: SnapshotFiles) -> Snapshot | None:
+    """The newest snapshot that the log knows of.
+
+    The log is read from there on, and only when the newest is not known (a crash between the file
+    and its record) from further back.
+    """
+    for index in (files.newest_index(), files.oldest_index()):
+        if index is not None:
+            snapshot = files.load_newest(valid_snapshot_entries(wal_dir, from_index=index))
+            if snapshot is not None:
+                return snapshot
+    return None
 
 
 def _make_directories(*directories: Path) -> None:

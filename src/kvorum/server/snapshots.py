@@ -18,6 +18,7 @@ Source: shared facts, disk.md section 2 ("Save, read, open") and 3 ("Snapshot po
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kvorum.cluster.members import Cluster
@@ -52,6 +53,8 @@ class Snapshotter:
         self._disk = disk
         self._backend = opened.backend
         self._log = log
+        self.flush_state: Callable[[], None]
+        """Has the log's newest state written; set by whoever has the node."""
         self._wanted = False
         self._sealed: _Sealed | None = None
         self._writing = False
@@ -79,6 +82,8 @@ class Snapshotter:
         self._writing = True
         self._index = sealed.last_index
         self._log.info("triggering snapshot", snapshot_index=sealed.last_index)
+        # The log's record of a snapshot counts only up to the commit index that the log knows.
+        self.flush_state()
         metadata = SnapshotMetadata(sealed.conf_state, sealed.last_index, sealed.term)
         snapshot = Snapshot(sealed.data, metadata)
         self._disk.submit(DiskJob(lambda: self._write(snapshot), lambda: self._written(sealed)))

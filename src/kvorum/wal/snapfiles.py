@@ -92,6 +92,10 @@ class SnapshotFiles:
         """Index of the oldest file by its name, for `valid_snapshot_entries`; None: no files."""
         return min((int(path.stem[17:], 16) for path in self._names()), default=None)
 
+    def newest_index(self) -> int | None:
+        """As `oldest_index`, of the newest file."""
+        return max((int(path.stem[17:], 16) for path in self._names()), default=None)
+
     def purge(self, max_snapshots: int = MAX_SNAPSHOTS) -> list[Path]:
         """Remove all but the newest `max_snapshots` files; what was removed."""
         assert max_snapshots > 0

@@ -18,7 +18,7 @@ def render(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Draw a table. `headings` are printed in capitals."""
     cells = [[wrap(cell) for cell in row] for row in rows]
     widths = [
-        max([width(heading), *(width(line) for row in cells for line in row[column])])
+        max([width(heading), *(_columns(row[column]) for row in rows)])
         for column, heading in enumerate(headings)
     ]
     rule = "+" + "+".join("-" * (columns + 2) for columns in widths) + "+\n"
@@ -57,6 +57,14 @@ def width(text: str) -> int:
         else 1
         for character in text
     )
+
+
+def _columns(cell: str) -> int:
+    """Columns that a cell needs: one that was broken still takes the whole of what it may."""
+    columns = max(map(width, cell.split("\n")))
+    if columns <= WRAP_COLUMNS:
+        return columns
+    return max(WRAP_COLUMNS, *map(width, wrap(cell)))
 
 
 def wrap(text: str) -> list[str]:

@@ -11,9 +11,9 @@ import click
 
 from kvorum.cli.etcdctl.cobra import Call, Found, Group, find, flag_set_of, flags_of
 from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.output import write_error, write_text
 from kvorum.cli.etcdctl.pflag import FlagError
 from kvorum.cli.etcdctl.root import NAME, ROOT
+from kvorum.cli.etcdctl.stdio import write_error, write_text
 
 
 def main() -> None:
@@ -25,6 +25,15 @@ def main() -> None:
 
 def run(line: Sequence[str]) -> int:
     """Run a command line; the exit code."""
+    try:
+        return _run(line)
+    except CommandError as error:
+        if error.text is not None:
+            write_error(f"Error: {error.text}\n")
+        return error.code
+
+
+def _run(line: Sequence[str]) -> Exit:
     version = os.environ.get("ETCDCTL_API", "")
     if version not in {"", "3"}:
         write_error(f"unsupported API version: {version}\n")
@@ -44,13 +53,8 @@ def run(line: Sequence[str]) -> int:
         write_text(help_of(context))
         return Exit.SUCCESS
     context.obj = Call(flag_set, context)
-    try:
-        with context:
-            found.command.invoke(context)
-    except CommandError as error:
-        if error.text is not None:
-            write_error(f"Error: {error.text}\n")
-        return error.code
+    with context:
+        found.command.invoke(context)
     return Exit.SUCCESS
 
 

@@ -12,8 +12,8 @@ from kvorum.cli.etcdctl.dialtext import describe_attempt
 from kvorum.cli.etcdctl.display import Display, display_of
 from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
 from kvorum.cli.etcdctl.log import LogLine, Stamp
-from kvorum.cli.etcdctl.output import write_error, write_text
 from kvorum.cli.etcdctl.settings import Settings, load_settings
+from kvorum.cli.etcdctl.stdio import write_error, write_text
 from kvorum.client import (
     Client,
     ClientOptions,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.log import LogLine, Stamp
-from kvorum.cli.etcdctl.output import write_error
 from kvorum.cli.etcdctl.pflag import FlagError, FlagSet
+from kvorum.cli.etcdctl.stdio import write_error
 
 PREFIX = "ETCDCTL_"
 NS = 1_000_000_000

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.goquote import quote, to_bytes
-from kvorum.cli.etcdctl.output import write_error, write_text
 from kvorum.cli.etcdctl.session import Session
+from kvorum.cli.etcdctl.stdio import write_error, write_text
 from kvorum.cli.etcdctl.watchargs import WatchArguments
 from kvorum.client import Watcher
 from kvorum.errors import WireError

@@ -10,8 +10,8 @@ leaves the others going. The end of the input is an error, as in stock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import sys
 import threading
 from collections import deque
 
@@ -19,13 +19,14 @@ from kvorum.cli.etcdctl.argify import argify
 from kvorum.cli.etcdctl.cobra import flag_set_of
 from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
 from kvorum.cli.etcdctl.goquote import to_text
-from kvorum.cli.etcdctl.output import write_error
 from kvorum.cli.etcdctl.pflag import FlagError, FlagSet
 from kvorum.cli.etcdctl.session import Session
+from kvorum.cli.etcdctl.stdio import write_error
 from kvorum.cli.etcdctl.watchargs import KEY_VARIABLE, WatchArguments, watch_arguments
 from kvorum.cli.etcdctl.watching import WatchEndedError, begin, follow
 from kvorum.client import Watcher
 
+STDIN = 0
 READ_BYTES = 4096
 
 
@@ -132,9 +133,10 @@ class StdinLines:
 
     def _read(self) -> None:
         rest = b""
-        while data := os.read(sys.stdin.fileno(), READ_BYTES):
-            *lines, rest = (rest + data).split(b"\n")
-            self._loop.call_soon_threadsafe(self._take, lines)
+        with contextlib.suppress(OSError):  # it may be closed; that is its end too
+            while data := os.read(STDIN, READ_BYTES):
+                *lines, rest = (rest + data).split(b"\n")
+                self._loop.call_soon_threadsafe(self._take, lines)
         self._loop.call_soon_threadsafe(self._take, None)
 
     def _take(self, lines: list[bytes] | None) -> None:

@@ -10,7 +10,6 @@ from kvorum.cli.etcdctl.display import EndpointHash, EndpointHealth, EndpointSta
 from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.gonum import format_duration
 from kvorum.cli.etcdctl.log import Stamp
-from kvorum.cli.etcdctl.output import write_error
 from kvorum.cli.etcdctl.pflag import BOOL, INT64
 from kvorum.cli.etcdctl.session import (
     Session,
@@ -21,6 +20,7 @@ from kvorum.cli.etcdctl.session import (
     start_transport_log,
 )
 from kvorum.cli.etcdctl.settings import Settings
+from kvorum.cli.etcdctl.stdio import write_error
 from kvorum.client import Client, describe
 from kvorum.errors import PermissionDeniedError, WireError
 from kvorum.proto.rpc_pb2 import AlarmResponse, AlarmType

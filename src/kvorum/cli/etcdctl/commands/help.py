@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvorum.cli.etcdctl.cobra import Call, Found, command, find
-from kvorum.cli.etcdctl.output import write_error, write_text
+from kvorum.cli.etcdctl.stdio import write_error, write_text
 
 
 @command("help", "[COMMAND]", "Show the help of a command")

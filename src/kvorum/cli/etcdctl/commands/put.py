@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from kvorum.cli.etcdctl.gonum import GoParseError, parse_int
 from kvorum.cli.etcdctl.goquote import to_bytes
 from kvorum.cli.etcdctl.pflag import BOOL, STRING
 from kvorum.cli.etcdctl.session import Session, run
+from kvorum.cli.etcdctl.stdio import stdin
 from kvorum.proto.rpc_pb2 import PutRequest
 
 _ARGUMENTS = "put command needs 1 argument and input from stdin or 2 arguments"
@@ -69,7 +69,7 @@ def put_request(
 def _value(words: Sequence[str], *, may_read_stdin: bool) -> bytes:
     if len(words) > 1:
         return to_bytes(words[1])
-    value = sys.stdin.buffer.read() if may_read_stdin else b""
+    value = stdin().read() if may_read_stdin else b""
     if not value:
         raise bad_args(_ARGUMENTS)
     return value

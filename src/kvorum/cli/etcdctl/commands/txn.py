@@ -6,7 +6,6 @@ when they do not.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,10 +18,10 @@ from kvorum.cli.etcdctl.commands.get import get, range_request
 from kvorum.cli.etcdctl.commands.put import put, put_request
 from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
 from kvorum.cli.etcdctl.goquote import to_text
-from kvorum.cli.etcdctl.output import write_error, write_text
 from kvorum.cli.etcdctl.pflag import BOOL, FlagError, FlagSet
 from kvorum.cli.etcdctl.scan import parse_comparison
 from kvorum.cli.etcdctl.session import Session, run
+from kvorum.cli.etcdctl.stdio import stdin, write_error, write_text
 from kvorum.proto.rpc_pb2 import RequestOp, TxnRequest
 
 ItemT = TypeVar("ItemT")
@@ -72,7 +71,7 @@ def _read_section(parse: Callable[[bytes], ItemT]) -> list[ItemT]:
     """Read lines up to an empty one."""
     items: list[ItemT] = []
     while True:
-        line = sys.stdin.buffer.readline()
+        line = stdin().readline()
         if not line.endswith(b"\n"):
             raise CommandError(Exit.INVALID_INPUT, "EOF")
         line = line.strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvorum.cli.etcdctl.cobra import Call, command
-from kvorum.cli.etcdctl.output import write_text
+from kvorum.cli.etcdctl.stdio import write_text
 from kvorum.cli.etcdctl.version import API_VERSION, VERSION
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
 from kvorum.cli.etcdctl.display.rows import truth
 from kvorum.cli.etcdctl.goquote import quote
-from kvorum.cli.etcdctl.output import write_text
+from kvorum.cli.etcdctl.stdio import write_text
 from kvorum.proto.kv_pb2 import Event, KeyValue
 from kvorum.proto.rpc_pb2 import (
     DeleteRangeResponse,

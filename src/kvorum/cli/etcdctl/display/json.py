@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
 from kvorum.cli.etcdctl.gojson import encode, fields_of
-from kvorum.cli.etcdctl.output import write_text
+from kvorum.cli.etcdctl.stdio import write_text
 from kvorum.proto.rpc_pb2 import (
     DeleteRangeResponse,
     LeaseGrantResponse,

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from kvorum.cli.etcdctl.display.base import Display
 from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.gojson import fields_of
-from kvorum.cli.etcdctl.output import write
+from kvorum.cli.etcdctl.stdio import write
 from kvorum.proto.rpc_pb2 import (
     DeleteRangeResponse,
     LeaseGrantResponse,
