@@ -301,7 +301,7 @@ _WEIGHTS: list[tuple[Callable[[RaftCluster], None], float, tuple[float, ...]]] =
     (RaftCluster.deliver, 50, _ALWAYS),
     (RaftCluster.propose, 6, _SOMETIMES),
     (RaftCluster.read, 2, _SOMETIMES),
-    (RaftCluster.change_members, 0.5, _SOMETIMES),
+    (RaftCluster.change_members, 1.5, _SOMETIMES),
     (RaftCluster.snapshot, 1, _SOMETIMES),
     (RaftCluster.transfer, 0.2, _SOMETIMES),
     (RaftCluster.nudge, 0.3, _SOMETIMES),

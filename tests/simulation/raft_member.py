@@ -121,9 +121,7 @@ def _copy(storage: LiveStorage) -> LiveStorage:
 class Member:
     """One member, up or down."""
 
-    def __init__(
-        self, config: Config, start: Snapshot | None, rng: Random, checks: Checks
-    ) -> None:
+    def __init__(self, config: Config, start: Snapshot | None, rng: Random, checks: Checks) -> None:
         self._template = config
         self._rng = rng
         self._checks = checks

@@ -1,10 +1,10 @@
 """The state of one member, and the only place where its role or term changes.
 
-    step(message) ─▶ term rules ─▶ follower.py | candidate.py | leader.py ─▶ messages, log
+    step(message) ─▶ terms.py ─▶ follower.py | candidate.py | leader.py ─▶ messages, log
 
-What a member does in a role stands in the module of the role; this one holds what all share: the
-state, the rules about terms, the passage from one role to another, and what comes back from
-storage. Time is counted in ticks that the driver feeds in.
+What a member does in a role stands in the module of the role, what messages of another term mean in
+`terms`; here is what all share: the state, the passage from one role or term to another, and what
+comes back from storage. Time is counted in ticks that the driver feeds in.
 
 Invariants
     R1  term never goes back; a vote is given once in a term
@@ -29,7 +29,7 @@ from kvorum.proto.raftpb import (
     MessageType,
     Snapshot,
 )
-from kvorum.raft import candidate, election, follower, leader
+from kvorum.raft import candidate, election, follower, leader, terms
 from kvorum.raft.confchange import configuration_of
 from kvorum.raft.config import NOBODY, Config
 from kvorum.raft.errors import ProposalDroppedError
@@ -50,15 +50,11 @@ _TERMLESS_TYPES = frozenset({MessageType.PROP, MessageType.READ_INDEX})
 # A promise: what was appended, or voted, is stored. A vote before an election is one, too: it must
 # not be given twice in the term that this member still has to store.
 _PROMISES = frozenset({MessageType.APP_RESP, MessageType.VOTE_RESP, MessageType.PRE_VOTE_RESP})
-_FROM_LEADER = frozenset({MessageType.APP, MessageType.HEARTBEAT, MessageType.SNAP})
-# A peer cannot say these without having reached a term.
-_TERM_REQUIRED = _FROM_LEADER | {MessageType.TIMEOUT_NOW, MessageType.VOTE, MessageType.PRE_VOTE}
 
 _HUP = MessageType.HUP
 _APP_RESP = MessageType.APP_RESP
 _VOTE = MessageType.VOTE
 _PRE_VOTE = MessageType.PRE_VOTE
-_PRE_VOTE_RESP = MessageType.PRE_VOTE_RESP
 _STORAGE_APPEND_RESP = MessageType.STORAGE_APPEND_RESP
 _STORAGE_APPLY_RESP = MessageType.STORAGE_APPLY_RESP
 
@@ -307,12 +303,9 @@ class Raft:
             LogDamagedError: this member's log is not what the cluster knows of it.
         """
         kind = message.type
-        if not message.term:
-            if kind in _TERM_REQUIRED:
-                self.ignore(message, "no term")
+        if message.term != self.term or not message.term:
+            if not terms.settle(self, message):
                 return
-        elif message.term != self.term and not self._settle_term(message):
-            return
         if kind == _STORAGE_APPEND_RESP:
             self._stored(message)
         elif kind == _STORAGE_APPLY_RESP:
@@ -324,57 +317,16 @@ class Raft:
         else:
             _STEP_OF_ROLE[self.role](self, message)
 
-    def _settle_term(self, message: Message) -> bool:
-        """Bring the terms together. False: the message is dealt with."""
-        if message.term > self.term:
-            return self._meet_higher_term(message)
-        self._meet_lower_term(message)
-        return False
-
-    def _meet_higher_term(self, message: Message) -> bool:
-        kind = message.type
-        if kind in {_VOTE, _PRE_VOTE} and election.is_withheld(self, message):
-            self.emit(TraceKind.VOTE_IGNORED, sender=message.from_, type=kind)
-            return False
-        if kind == _PRE_VOTE or (kind == _PRE_VOTE_RESP and not message.reject):
-            # Asked, or granted, for a term that nobody has reached yet. A refusal, though, carries
-            # the term of a member that is ahead.
-            return True
-        self.emit(
-            TraceKind.HIGHER_TERM_SEEN, sender=message.from_, type=kind, message_term=message.term
-        )
-        lead = message.from_ if kind in _FROM_LEADER else NOBODY
-        self.become_follower(message.term, lead)
-        return True
-
-    def _meet_lower_term(self, message: Message) -> None:
-        kind = message.type
-        if kind in {MessageType.APP, MessageType.HEARTBEAT} and (
-            self.config.check_quorum or self.config.pre_vote
-        ):
-            # This member is in a higher term and cannot win an election there: those who hear the
-            # old leader ignore it, or refuse to vote. The answer makes the old leader step down,
-            # and the election that follows brings the terms together (Raft thesis 9.6).
-            self.send(Message(_APP_RESP, message.from_))
-        elif kind == _PRE_VOTE:
-            # Before pre-vote was switched on everywhere, a member with a lower term but a newer
-            # log could deadlock with one of a higher term: tell it the term.
-            self.send(Message(_PRE_VOTE_RESP, message.from_, term=self.term, reject=True))
-        elif kind == _STORAGE_APPEND_RESP and message.snapshot is not None:
-            # Entries may have been overwritten since by another term's, a snapshot cannot.
-            self._snapshot_stored(message.snapshot)
-        else:
-            self.ignore(message, "lower term")
-
     # -- storage -----------------------------------------------------------------------------
 
     def _stored(self, message: Message) -> None:
         if message.index:
             self.log.unstable.stored_to(message.index, message.log_term)
         if message.snapshot is not None:
-            self._snapshot_stored(message.snapshot)
+            self.snapshot_stored(message.snapshot)
 
-    def _snapshot_stored(self, snapshot: Snapshot) -> None:
+    def snapshot_stored(self, snapshot: Snapshot) -> None:
+        """A snapshot is stored and has taken the place of the state machine."""
         index = snapshot.metadata.index
         self.log.unstable.snapshot_stored(index)
         self.applied_to(index, 0)

@@ -102,7 +102,8 @@ def propose(raft: Raft, entries: list[Entry]) -> None:
         raise ProposalDroppedError(DropReason.MALFORMED)
     # Decoded all before any counts: the whole batch is taken, or nothing.
     changes = [_decoded(entry) if entry.type != _NORMAL else None for entry in entries]
-    pending_index, numbered = raft.pending_conf_index, []
+    pending_index = raft.pending_conf_index
+    numbered: list[Entry] = []
     for index, entry in enumerate(entries, raft.log.last_index + 1):
         kind, data, change = entry.type, entry.data, changes[len(numbered)]
         if change is not None:
@@ -164,7 +165,7 @@ def _commit(raft: Raft) -> bool:
     index = raft.tracker.committed_index()
     # An entry of an earlier term can still be replaced although a quorum has it; from the first of
     # this term on, all are this term's (Raft paper, figure 8).
-    if index <= raft.log.committed :
+    if index <= raft.log.committed or index < raft.term_start_index:
         return False
     raft.log.commit_to(index)
     if raft.early_reads:
