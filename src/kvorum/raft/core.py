@@ -303,9 +303,8 @@ class Raft:
             LogDamagedError: this member's log is not what the cluster knows of it.
         """
         kind = message.type
-        if message.term != self.term or not message.term:
-            if not terms.settle(self, message):
-                return
+        if (message.term != self.term or not message.term) and not terms.settle(self, message):
+            return
         if kind == _STORAGE_APPEND_RESP:
             self._stored(message)
         elif kind == _STORAGE_APPLY_RESP:

@@ -12,7 +12,9 @@ Classic mode (`Config.async_storage_writes` False). For each Ready, in this orde
  3. Make 1 and 2 visible in the `Storage` that the core reads.
  4. Send `messages`, in order for each member. Only messages that a leader sends (MsgApp, MsgSnap,
     MsgHeartbeat) may go out before 2: all others promise what 2 stores. A MsgSnap needs
-    `report_snapshot` when it arrived or failed, a member out of reach `report_unreachable`.
+    `report_snapshot` when it arrived or failed, a member out of reach `report_unreachable`. A
+    member ignores a snapshot whose configuration does not name it, so `Storage.snapshot` should
+    give a recent one (or the server puts one of its newest applied state in its place).
  5. If `snapshot` is there, let it take the place of the state machine. Then apply
     `committed_entries` in order. For an entry of the two configuration change types call
     `RawNode.apply_conf_change`, also when the server refuses the change (then with node id 0: every
@@ -33,8 +35,9 @@ handle its messages in order:
     Several may be stored with one sync.
  b. MsgStorageApply, to `APPLY_THREAD`: apply `entries` as in 5, then deliver `responses`.
  c. All other messages can be sent at once; the core holds back what has to wait for the disk.
- d. A snapshot must be in the state machine before entries that come after it are applied; the core
-    hands out none until its MsgStorageAppendResp has been delivered.
+ d. A snapshot must be in the state machine before its MsgStorageAppendResp is delivered; until
+    then the core hands out no entries. Entries that were handed out before, and that the snapshot
+    covers, are skipped with their configuration changes; their response is delivered all the same.
  e. `must_sync`, `entries`, `hard_state`, `snapshot` and `committed_entries` repeat what the
     messages say, for metrics and tests.
  f. 7 and 8 hold here too.

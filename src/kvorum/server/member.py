@@ -148,6 +148,7 @@ class EtcdServer:
             apply=loop.apply,
             role_changed=self._role_changed,
             dropped=self.proposals.dropped,
+            failed=self._fail,
         )
         self._snapshotter.flush_state = self.node.flush_state
 
@@ -167,7 +168,7 @@ class EtcdServer:
             local_server_version=str(options.version),
             cluster_id=hex_id(self.cluster.id),
         )
-        self._every(options.heartbeat_interval_s, self.node_tick)
+        self._every(options.heartbeat_interval_s, self.node.tick)
         self._every(options.batch_interval_s, self._commit_round)
         self._every(ROUND_S, self._lease_round)
         self._every(options.watch_progress_interval_s, self.hub.progress_round)
@@ -198,23 +199,27 @@ class EtcdServer:
             if self.stopping.is_set():
                 return
             self._timers[position] = self._loop.call_later(interval_s, run)
-            try:
-                work()
-            except Exception as error:
-                self._fail(error)
+            self._guarded(work)
 
         self._timers.append(self._loop.call_later(interval_s, run))
 
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Do `work`, unless the member is stopping. An error ends the member."""
+        if self.stopping.is_set():
+            return
+        try:
+            work()
+        except Exception as error:
+            self._fail(error)
+
     def _fail(self, error: BaseException) -> None:
         """Something happened after which no answer of this member can be trusted."""
+        self.node.stop()
         if not self.failed.done():
             self.failed.set_exception(error)
             self.failed.exception()  # read here too: nobody may be waiting any more
 
     # Rounds of the loop.
-
-    def node_tick(self) -> None:
-        self.node.tick()
 
     def _commit_round(self) -> None:
         self.backend.maybe_commit_nowait()
@@ -228,23 +233,23 @@ class EtcdServer:
     def _wake_watches(self) -> None:
         if not self._watch_scheduled:
             self._watch_scheduled = True
-            self._loop.call_soon(self._sync_watches)
+            self._loop.call_soon(self._guarded, self._sync_watches)
 
     def _sync_watches(self) -> None:
         self._watch_scheduled = False
-        if self.hub.sync_round() and not self.stopping.is_set():
+        if self.hub.sync_round():
             self._wake_watches()
 
     def go_on_compacting(self) -> None:
         """Take the next step of a compaction, a little later."""
         if not self._compaction_scheduled:
             self._compaction_scheduled = True
-            self._loop.call_later(self.options.compaction_sleep_s, self._compact_step)
+            self._loop.call_later(
+                self.options.compaction_sleep_s, self._guarded, self._compact_step
+            )
 
     def _compact_step(self) -> None:
         self._compaction_scheduled = False
-        if self.stopping.is_set():
-            return
         self.store.step_compaction(self.options.compaction_batch_limit)
         self.backend.maybe_commit_nowait()
         if self.store.compactions:

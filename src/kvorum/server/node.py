@@ -71,6 +71,8 @@ class Node:
         apply: called with committed entries, in order, each once.
         snapshot_received: called with a snapshot of the leader that is to replace everything.
         dropped: called with each proposal that the core refused, and why.
+        failed: called with what went wrong when it must not go on: a write that failed, a broken
+            invariant. The node takes no part any more then.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Node:
         apply: Callable[[list[Entry]], None],
         role_changed: Callable[[], None],
         dropped: Callable[[list[bytes], Exception], None],
+        failed: Callable[[BaseException], None],
         limits: ProposalLimits | None = None,
     ) -> None:
         self.raw = raw
@@ -92,6 +95,7 @@ class Node:
         self._apply = apply
         self._role_changed = role_changed
         self._dropped = dropped
+        self._failed = failed
         self._limits = limits or ProposalLimits()
         self._loop = asyncio.get_running_loop()
         self._proposals: list[bytes] = []
@@ -212,11 +216,19 @@ class Node:
         self._scheduled = False
         if self._stopped:
             return
-        if self._may_propose():
-            self._propose_queued()
-        if self._reads:
-            self._ask_reads()
-        self._drain()
+        try:
+            if self._may_propose():
+                self._propose_queued()
+            if self._reads:
+                self._ask_reads()
+            self._drain()
+        except Exception as error:
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        """No answer may leave a member whose log or state cannot be trusted."""
+        self.stop()
+        self._failed(error)
 
     def _may_propose(self) -> bool:
         """Proposals wait while a write is under way, and while there is no leader to take them."""
@@ -298,11 +310,14 @@ class Node:
         self._appends_under_way -= 1
         if self._stopped:
             return
-        self._stored(message)
-        if self._may_propose():
-            # Before the core hands out what is to be applied: the next write starts first.
-            self._propose_queued()
-        self._drain()
+        try:
+            self._stored(message)
+            if self._may_propose():
+                # Before the core hands out what is to be applied: the next write starts first.
+                self._propose_queued()
+            self._drain()
+        except Exception as error:
+            self._end(error)
 
     def _stored(self, message: Message) -> None:
         """The entries of `message` are durable."""
