@@ -27,9 +27,7 @@ def run_on(kind: str, client: tuple[str, ...], script: Script, *, modern: bool) 
     with ExitStack() as stack:
         server = stack.enter_context(start_server(kind, extra_flags=flags))
         environment = {"PYTHONPATH": server_environment()["PYTHONPATH"]}
-        outcomes = run_script(
-            client, server.target, script, environment=environment, modern=modern
-        )
+        outcomes = run_script(client, server.target, script, environment=environment, modern=modern)
     return [
         replace(one, stdout=one.stdout.replace(b"3.5.1", b"3.5.x").replace(b"3.5.0", b"3.5.x"))
         for one in outcomes

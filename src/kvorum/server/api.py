@@ -209,7 +209,9 @@ class MemberApi:
                 await _next_turn()
         finally:
             job.close()
-        return job.result(), job.compact_revision, job.revision
+        # Which revision was hashed is told since 3.6.
+        hashed = job.revision if self._options.version >= STORAGE_VERSION_SINCE else 0
+        return job.result(), job.compact_revision, hashed
 
     def versions(self) -> dict[str, str]:
         version = self._server.cluster.version

@@ -108,7 +108,10 @@ class InfoPort(Protocol):
         ...
 
     async def hash_kv(self, revision: int) -> tuple[int, int, int]:
-        """Hash of the keys at `revision` (0: newest), compaction revision, revision hashed."""
+        """Hash of the keys at `revision` (0: newest), compaction revision, revision hashed.
+
+        The last is 0 where the presented version does not tell it.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
