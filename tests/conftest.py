@@ -7,10 +7,15 @@ test that was lost: it fails there, unless `MAY_SKIP` gives a reason.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+# A shell that runs us in the background has us ignore SIGINT, and the programs under test would
+# inherit that: tests that press Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CI_VARIABLE = "KVORUM_CI"
 

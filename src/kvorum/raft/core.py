@@ -37,7 +37,7 @@ from kvorum.raft.log import RaftLog
 from kvorum.raft.membership import Configuration
 from kvorum.raft.readonly import ReadQueue
 from kvorum.raft.ready import ReadState, SoftState, StateRole
-from kvorum.raft.sizes import encoded_bytes, payload_bytes
+from kvorum.raft.sizes import ENTRY_OVERHEAD_BYTES, payload_bytes
 from kvorum.raft.trace import TraceEvent, TraceKind
 from kvorum.raft.tracker import Tracker
 
@@ -333,25 +333,30 @@ class Raft:
     def _applied(self, message: Message) -> None:
         entries = message.entries
         if entries:
-            self.applied_to(entries[-1].index, encoded_bytes(entries))
+            payload = payload_bytes(entries)
+            self.applied_to(entries[-1].index, payload + ENTRY_OVERHEAD_BYTES * len(entries))
             # Below zero it would go at a member that has come to lead since they were proposed.
-            self.uncommitted_bytes = max(0, self.uncommitted_bytes - payload_bytes(entries))
+            self.uncommitted_bytes = max(0, self.uncommitted_bytes - payload)
 
     def applied_to(self, index: int, size_bytes: int) -> None:
         """The state machine has everything up to `index`."""
         # A snapshot may have overtaken entries that were out to be applied.
         index = max(index, self.log.applied)
         self.log.applied_to(index, size_bytes)
-        if (
-            self.role is StateRole.LEADER
-            and self.tracker.config.auto_leave
-            and index >= self.pending_conf_index
-        ):
-            try:
-                leader.propose(self, [Entry(EntryType.CONF_CHANGE_V2)])
-            except ProposalDroppedError:
-                return  # leadership is being handed over; whoever gets it asks again
-            self.emit(TraceKind.AUTO_LEAVE_STARTED)
+        if self.role is StateRole.LEADER:
+            self.leave_joint_if_due()
+
+    def leave_joint_if_due(self) -> None:
+        """As leader, propose to leave a joint configuration that is to be left by itself."""
+        if not self.tracker.config.auto_leave or self.log.applied < self.pending_conf_index:
+            return
+        try:
+            leader.propose(self, [Entry(EntryType.CONF_CHANGE_V2)])
+        except ProposalDroppedError:
+            # Leadership is being handed over. Whoever gets it comes here again, and so does this
+            # member when it keeps it.
+            return
+        self.emit(TraceKind.AUTO_LEAVE_STARTED)
 
     # -- configuration -----------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ Source: Raft paper 5.3, 7; Raft thesis 10.2.1 (pipelining).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from kvorum.proto.raftpb import Message, MessageType
+from kvorum.proto.raftpb import Entry, Message, MessageType
 from kvorum.raft.errors import (
     CompactedLogError,
     SnapshotTemporarilyUnavailableError,
@@ -19,11 +19,16 @@ from kvorum.raft.trace import TraceKind
 if TYPE_CHECKING:
     from kvorum.raft.core import Raft
 
+_Run: TypeAlias = tuple[int, list[Entry], int]
+"""Entries to send: the term of the entry before them, the entries, their payload bytes."""
+
 
 def broadcast_append(raft: Raft) -> None:
     """Send each member what it lacks, or at least the commit index, as far as it may be sent."""
+    # Most members are at the same place: what goes to them is read and weighed once.
+    shared: dict[int, _Run] = {}
     for member, progress in raft.tracker.peers:
-        send_append(raft, member, progress)
+        send_append(raft, member, progress, shared=shared)
 
 
 def broadcast_heartbeat(raft: Raft, context: bytes | None) -> None:
@@ -35,22 +40,23 @@ def broadcast_heartbeat(raft: Raft, context: bytes | None) -> None:
         progress.sent_commit = commit
 
 
-def send_append(raft: Raft, to: int, progress: Progress, *, if_empty: bool = True) -> bool:
+def send_append(
+    raft: Raft,
+    to: int,
+    progress: Progress,
+    *,
+    if_empty: bool = True,
+    shared: dict[int, _Run] | None = None,
+) -> bool:
     """Send the next entries, or a snapshot where the log does not reach back far enough.
 
-    With `if_empty` the commit index is sent also when there are no entries to send. Returns whether
-    a message was sent.
+    With `if_empty` the commit index is sent also when there are no entries to send. `shared` keeps
+    what was read for other members in the same broadcast. Returns whether a message was sent.
     """
     if progress.paused:
         return False
-    log = raft.log
-    previous = progress.next - 1
     try:
-        log_term = log.term(previous)
-        if progress.state is ProgressState.REPLICATE and progress.inflights.full:
-            entries = []
-        else:
-            entries = log.slice(progress.next, log.last_index + 1, raft.config.max_size_per_msg)
+        log_term, entries, size_bytes = _next_run(raft, progress, shared)
     except CompactedLogError:
         return _send_snapshot(raft, to, progress)
     if not entries and not if_empty:
@@ -60,13 +66,27 @@ def send_append(raft: Raft, to: int, progress: Progress, *, if_empty: bool = Tru
             MessageType.APP,
             to,
             log_term=log_term,
-            index=previous,
+            index=progress.next - 1,
             entries=entries,
-            commit=log.committed,
+            commit=raft.log.committed,
         )
     )
-    progress.sent(len(entries), payload_bytes(entries), log.committed)
+    progress.sent(len(entries), size_bytes, raft.log.committed)
     return True
+
+
+def _next_run(raft: Raft, progress: Progress, shared: dict[int, _Run] | None) -> _Run:
+    """What follows in the log for a member; nothing when its window is full."""
+    log, first = raft.log, progress.next
+    if progress.state is ProgressState.REPLICATE and progress.inflights.full:
+        return log.term(first - 1), [], 0
+    run = None if shared is None else shared.get(first)
+    if run is None:
+        entries = log.slice(first, log.last_index + 1, raft.config.max_size_per_msg)
+        run = log.term(first - 1), entries, payload_bytes(entries)
+        if shared is not None:
+            shared[first] = run
+    return run
 
 
 def _send_snapshot(raft: Raft, to: int, progress: Progress) -> bool:

@@ -36,9 +36,8 @@ def limit_bytes(entries: list[Entry], bytes_max: int) -> list[Entry]:
     """The longest prefix within `bytes_max` encoded bytes, but at least one entry."""
     if len(entries) <= 1 or bytes_max >= NO_LIMIT or encoded_bytes(entries) <= bytes_max:
         return entries
-    total = 0
-    for count, entry in enumerate(entries):
-        total += ENTRY_OVERHEAD_BYTES + (len(entry.data) if entry.data else 0)
-        if total > bytes_max and count:
-            return entries[:count]
-    return entries
+    total = count = 0
+    while total <= bytes_max:
+        total += ENTRY_OVERHEAD_BYTES + len(entries[count].data or b"")
+        count += 1
+    return entries[: max(1, count - 1)]

@@ -43,9 +43,9 @@ class FrameReader:
         self._buffer += chunk
 
     @property
-    def is_empty(self) -> bool:
-        """No byte of a further message has come."""
-        return not self._buffer
+    def size(self) -> int:
+        """Bytes that have come and have not been taken."""
+        return len(self._buffer)
 
     def take(self) -> bytes | None:
         """The next whole message, or None: feed more.
@@ -105,7 +105,9 @@ def _gunzip(data: bytes, size_max: int) -> bytes:
     try:
         message = machine.decompress(data, size_max + 1)
     except zlib.error as error:
-        text = "gzip: invalid checksum" if "check" in str(error) else "gzip: invalid header"
+        # "incorrect header check" is about what comes first, the other checks are of the end.
+        is_end = any(word in str(error) for word in ("data check", "length check"))
+        text = "gzip: invalid checksum" if is_end else "gzip: invalid header"
         raise _bad_gzip(text) from None
     if len(message) > size_max:
         # The last four bytes of a gzip file say how long it is unpacked.

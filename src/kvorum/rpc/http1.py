@@ -1,7 +1,8 @@
 """HTTP/1.1 for the plain endpoints, on the library h11.
 
 Bounds: a request's head has at most `HEAD_BYTES_MAX`, its body `BODY_BYTES_MAX`; a client that
-takes longer than `REQUEST_S_MAX` to send a request is disconnected.
+takes longer than `REQUEST_S_MAX` to send a request, or sends none for `IDLE_S_MAX`, is
+disconnected.
 
 Source: RFC 9112, by h11.
 """
@@ -19,6 +20,9 @@ from kvorum.server.log import Logger
 HEAD_BYTES_MAX: Final = 64 * 1024
 BODY_BYTES_MAX: Final = 1024 * 1024
 REQUEST_S_MAX: Final = 60.0
+IDLE_S_MAX: Final = 300.0
+WAITING_BYTES_MAX: Final = 256 * 1024
+"""What a client may send while its last request is being answered."""
 
 
 class Http1Connection:
@@ -33,11 +37,27 @@ class Http1Connection:
         self._body_bytes = 0
         self._answering: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._expect_request()
+        self._is_idle = True
+        self._client_ended = False
+        self._waiting_bytes = 0
+        self._expect_end(IDLE_S_MAX)
 
     def receive(self, data: bytes) -> None:
+        if self._answering is not None:
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > WAITING_BYTES_MAX:
+                self._transport.abort()
+                return
+        elif self._is_idle:
+            self._expect_end(REQUEST_S_MAX)
+            self._is_idle = False
         self._machine.receive_data(data)
         self._advance()
+
+    def ended(self) -> bool:
+        """The client has sent its last byte. True: it has an answer to get still."""
+        self._client_ended = True
+        return self._answering is not None
 
     def lost(self) -> None:
         if self._deadline is not None:
@@ -45,9 +65,10 @@ class Http1Connection:
         if self._answering is not None:
             self._answering.cancel()
 
-    def _expect_request(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(REQUEST_S_MAX, self._transport.close)
+    def _expect_end(self, wait_s: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(wait_s, self._transport.abort)
 
     def _advance(self) -> None:
         """Take the events that are complete; answer when a request is."""
@@ -88,12 +109,16 @@ class Http1Connection:
             response = HttpResponse(500, b"Internal Server Error\n")
         self._send(response, with_body=request.method != "HEAD")
         self._answering = None
-        if self._machine.our_state is h11.MUST_CLOSE:
-            self._transport.close()
-        elif not self._transport.is_closing():
+        self._waiting_bytes = 0
+        if self._machine.our_state is h11.DONE and not self._transport.is_closing():
             self._machine.start_next_cycle()
-            self._expect_request()
+            # What has come of a next request counts as its beginning.
+            self._is_idle = not self._machine.trailing_data[0]
+            self._expect_end(IDLE_S_MAX if self._is_idle else REQUEST_S_MAX)
             self._advance()
+            if not self._client_ended or self._answering is not None:
+                return
+        self._transport.close()
 
     def _send(self, response: HttpResponse, *, with_body: bool = True) -> None:
         send = self._machine.send

@@ -4,8 +4,9 @@ gRPC and plain HTTP share a port, as etcd's do: the first bytes of a connection 
 preface) from HTTP/1.1; on HTTP/2 the content type tells gRPC from plain requests.
 
 Back-pressure: what is answered collects in one buffer a connection and leaves in one write at the
-end of the event loop's turn. While the socket does not take it, the connection is not read from,
-so a client that does not read cannot make the member's memory grow.
+end of the event loop's turn. While the socket does not take it, the connection is not read from
+and its responses wait in their streams (`http2.sending`), so a client that does not read cannot
+make the member's memory grow.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Final, cast
 
 from kvorum.errors import ConfigError, StoppedError
 from kvorum.rpc.grpc import GrpcApp
-from kvorum.rpc.http import HttpApp, HttpRequest, HttpResponse
+from kvorum.rpc.http import HttpApp
 from kvorum.rpc.http1 import Http1Connection
-from kvorum.rpc.http2.connection import PREFACE, Connection, Limits, Receiver, Stream
+from kvorum.rpc.http2.connection import Connection
 from kvorum.rpc.http2.errors import ErrorCode
-from kvorum.rpc.http2.hpack import Headers, literal
+from kvorum.rpc.http2.frames import PREFACE, Limits
+from kvorum.rpc.http2.hpack import Headers
 from kvorum.rpc.http2.pings import KeepAlive, PingPolicy
+from kvorum.rpc.http2.streams import Receiver, Stream
+from kvorum.rpc.plain import PlainRequest
 from kvorum.server.clock import monotonic_s
 from kvorum.server.log import Logger
 
@@ -36,7 +40,8 @@ DRAIN_S_MAX: Final = 3.0
 JOINED_PIECES_MAX: Final = 64
 """Pieces that are put together before they are written; more are small change in a long answer,
 and copying that costs more than handing the system a list."""
-BODY_BYTES_MAX: Final = 1024 * 1024
+CLOSE_S_MAX: Final = 5.0
+"""How long a client that broke the protocol may take to read why its connection ends."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -137,10 +142,12 @@ class ClientConnection(asyncio.Protocol):
         "_keep_alive",
         "_listener",
         "_loop",
+        "_over",
         "_pings",
         "_received_s",
         "_start",
         "_start_timer",
+        "_stuck",
         "_transport",
     )
 
@@ -153,6 +160,11 @@ class ClientConnection(asyncio.Protocol):
         self._start = b""
         self._flushing = False
         self._closing = False
+        """Close when all requests are answered."""
+        self._over = False
+        """Nothing can be sent any more."""
+        self._stuck = False
+        """The socket does not take what was sent."""
         self._received_s = 0.0
         self._keep_alive: asyncio.TimerHandle | None = None
         self._start_timer: asyncio.TimerHandle | None = None
@@ -180,6 +192,7 @@ class ClientConnection(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
         for timer in (self._start_timer, self._keep_alive):
             if timer is not None:
                 timer.cancel()
@@ -189,11 +202,21 @@ class ClientConnection(asyncio.Protocol):
             self._http2.lost()
         self._listener.gone(self)
 
+    def eof_received(self) -> bool:
+        # True keeps the transport open: a plain request may be on its way to an answer.
+        return self._http1 is not None and self._http1.ended()
+
     def pause_writing(self) -> None:
-        self._transport.pause_reading()
+        self._stuck = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
+        self._stuck = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._http2 is not None:
+                self._http2.refill()
 
     # The first bytes.
 
@@ -232,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
                 is_grpc = value.startswith(b"application/grpc")
         if is_grpc and self._listener.grpc is not None:
             return self._listener.grpc.open(path, stream, headers)
-        return _PlainRequest(self._listener.http, stream, headers, self._listener.log)
+        return PlainRequest(self._listener.http, stream, headers, self._listener.log)
 
     # Sending.
 
@@ -243,6 +266,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
+        if self._over:
+            return
         http2 = self._http2
         assert http2 is not None
         if http2.output:
@@ -251,8 +276,10 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.write(output[0] if len(output) == 1 else b"".join(output))
             else:
                 self._transport.writelines(output)
-        if http2.closing or (self._closing and not http2.streams):
-            self._transport.close()
+        if not self._stuck:
+            http2.refill()
+        if http2.closing or (self._closing and not http2.streams and not http2.output):
+            self._close()
 
     # Keep-alive: a client that has been silent for an interval is asked, and given up in time.
 
@@ -292,44 +319,13 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-
-class _PlainRequest:
-    """A plain HTTP request that came by HTTP/2."""
-
-    __slots__ = ("_app", "_body_bytes", "_headers", "_log", "_stream", "_task")
-
-    def __init__(self, app: HttpApp, stream: Stream, headers: Headers, log: Logger) -> None:
-        self._app = app
-        self._stream = stream
-        self._headers = headers
-        self._log = log
-        self._body_bytes = 0
-        self._task: asyncio.Task[None] | None = None
-
-    def data(self, chunk: bytes, ended: bool) -> None:
-        self._body_bytes += len(chunk)
-        if self._body_bytes > BODY_BYTES_MAX:
-            self._stream.reset(ErrorCode.CANCEL)
-        elif ended:
-            fields = {name: value.decode("latin-1") for name, value in self._headers}
-            request = HttpRequest(fields.get(b":method", ""), fields.get(b":path", ""))
-            self._task = asyncio.ensure_future(self._answer(request))
-
-    def cancelled(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _answer(self, request: HttpRequest) -> None:
-        try:
-            response = await self._app(request)
-        except Exception as error:
-            self._log.error("failed to answer a request", path=request.path, error=error)
-            response = HttpResponse(500, b"Internal Server Error\n")
-        block = literal(b":status", b"%d" % response.status)
-        for name, value in response.headers:
-            block += literal(name.encode(), value.encode())
-        self._stream.send_headers(block)
-        self._stream.end_with_data(b"" if request.method == "HEAD" else response.body)
+    def _close(self) -> None:
+        """Close when the output has gone; a client that does not take it is not waited for."""
+        self._over = True
+        self._transport.close()
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+        self._keep_alive = self._loop.call_later(CLOSE_S_MAX, self._transport.abort)
 
 
 __all__ = ["Listener", "bind"]

@@ -15,7 +15,7 @@ from kvorum.server.applier import Applier
 from kvorum.server.opening import encode_conf_state
 from kvorum.server.proposals import Proposals
 from kvorum.server.snapshots import Snapshotter
-from kvorum.storage import Backend
+from kvorum.storage import Backend, CommitFailedError
 from kvorum.storage.buckets import CONF_STATE, CONSISTENT_INDEX, META, TERM
 
 
@@ -47,6 +47,7 @@ class ApplyLoop:
         self._snapshotter = snapshotter
         self._backend = backend
         self._term = 0
+        self._in_batch = False
         backend.before_commit = self._before_commit
 
     def apply(self, batch: list[Entry]) -> None:
@@ -54,6 +55,7 @@ class ApplyLoop:
         proposals = self._proposals
         pop = proposals.pending.pop
         assert batch[0].index == proposals.applied_index + 1, (batch[0], proposals.applied_index)
+        self._in_batch = True
         for entry in batch:
             data = entry.data
             if entry.type != EntryType.NORMAL:
@@ -74,8 +76,10 @@ class ApplyLoop:
                         future.set_result(response)
         self._term = batch[-1].term
         proposals.note_applied(batch[-1].index)
-        self._backend.maybe_commit_nowait()
+        self._in_batch = False
+        # Before the commit: the transaction that covers this batch is then the snapshot's.
         self._snapshotter.applied(batch[-1].index)
+        self._backend.maybe_commit_nowait()
 
     def _apply_foreign(self, data: bytes) -> None:
         """Apply an entry that nobody here waits for: another member's, or an old one of ours."""
@@ -99,6 +103,10 @@ class ApplyLoop:
 
     def _before_commit(self, backend: Backend) -> None:
         """How far the changes in this transaction go, in the same transaction."""
+        if self._in_batch:
+            # Apply broke off and the member is ending. A part of a batch, without the index that
+            # covers it, would be applied again by the next start.
+            raise CommitFailedError("the newest changes are left to the log: apply broke off")
         index = self._proposals.applied_index
         if index:
             backend.put(META, CONSISTENT_INDEX, index.to_bytes(8, "big"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from kvorum.cluster.ids import RequestIds, hex_id
@@ -159,6 +159,7 @@ class EtcdServer:
 
         Raises:
             DowngradeError: the cluster runs at a higher version than this member has.
+            KvorumError: the log or the database failed meanwhile.
         """
         options = self.options
         check_not_downgraded(options.version, self.cluster.version)
@@ -175,7 +176,18 @@ class EtcdServer:
         if self.store.compactions:
             self.go_on_compacting()
         self.node.start(at_once=options.initial_election_tick_advance)
-        await self._publish()
+        await self._unless_failed(self._publish())
+
+    async def _unless_failed(self, work: Coroutine[None, None, None]) -> None:
+        """Wait for `work`, or for the error that ends the member: it would wait for ever then."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self.failed), return_when=asyncio.FIRST_COMPLETED)
+            if self.failed.done():
+                self.failed.result()
+            await task
+        finally:
+            task.cancel()
 
     async def stop(self) -> None:
         """Answer nothing more, write down what was applied, close the files."""

@@ -166,7 +166,7 @@ def _reopen(
     start = WalSnapshot(0, 0)
     if snapshot is not None:
         start = WalSnapshot(snapshot.metadata.index, snapshot.metadata.term)
-    wal, contents = Wal.open(options.wal_dir, start)
+    wal, contents = Wal.open(options.wal_dir, start, fsync=options.fsync)
     try:
         metadata = Metadata.FromString(contents.metadata)
         log.info(

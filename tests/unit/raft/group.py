@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from kvorum.raft import (
     NO_LIMIT,
     Config,
     MemoryStorage,
+    PeerNotFoundError,
     RawNode,
     Ready,
     StateRole,
@@ -170,8 +172,13 @@ class Group:
             for message in sent:
                 self.history.append(message)
                 if message.to in self.nodes and not self.lost(message):
-                    # As over a wire: the two must not share objects.
-                    self.nodes[message.to].step(Message.decode(message.encode()))
+                    self._deliver(message)
+
+    def _deliver(self, message: Message) -> None:
+        # As over a wire: the two must not share objects.
+        copy = Message.decode(message.encode())
+        with suppress(PeerNotFoundError):  # somebody who was removed a moment ago
+            self.nodes[message.to].step(copy)
 
     def elect(self, id_: int) -> Node:
         self[id_].campaign()

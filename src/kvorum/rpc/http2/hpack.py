@@ -29,6 +29,9 @@ TABLE_BYTES_MAX: Final = 4096
 """SETTINGS_HEADER_TABLE_SIZE, left at its default."""
 
 BLOCKS_REMEMBERED_MAX: Final = 64
+BLOCK_REMEMBERED_BYTES_MAX: Final = 1024
+HUFFMAN_REMEMBERED_BYTES_MAX: Final = 128
+"""Longer blocks and strings are decoded each time: a client must not fill our memory with them."""
 HEADER_LIST_BYTES_MAX: Final = 64 * 1024
 ENTRY_OVERHEAD_BYTES: Final = 32  # 4.1
 INTEGER_BYTES_MAX: Final = 5
@@ -38,7 +41,13 @@ _STATIC_COUNT: Final = len(_STATIC)
 
 
 @lru_cache(maxsize=4096)
+def _huffman_remembered(data: bytes) -> bytes:
+    return decode_huffman(data)
+
+
 def _huffman(data: bytes) -> bytes:
+    if len(data) <= HUFFMAN_REMEMBERED_BYTES_MAX:
+        return _huffman_remembered(data)
     return decode_huffman(data)
 
 
@@ -74,7 +83,7 @@ class HeaderDecoder:
             raise _bad(f"bad Huffman code: {error}") from error
         if changed:
             self._blocks.clear()
-        elif len(self._blocks) < BLOCKS_REMEMBERED_MAX:
+        elif len(self._blocks) < BLOCKS_REMEMBERED_MAX and len(block) <= BLOCK_REMEMBERED_BYTES_MAX:
             self._blocks[block] = headers
         return headers
 

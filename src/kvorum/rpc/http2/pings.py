@@ -16,8 +16,10 @@ STRIKES_MAX: Final = 2
 """Pings that came too soon, before the connection is ended."""
 IDLE_PING_INTERVAL_S: Final = 7_200.0
 """The least time between pings of a client that has no call open."""
-CONTROL_FRAMES_MAX: Final = 10_000
-"""Settings frames of one client: a flood of them only makes the server write."""
+SETTINGS_FRAMES_MAX: Final = 1_000
+"""Settings frames of one client in `SETTINGS_PERIOD_S`: each is answered, and may change the window
+of every stream. Clients that measure the bandwidth send one now and then."""
+SETTINGS_PERIOD_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +35,22 @@ class KeepAlive:
 class PingPolicy:
     """Judges the pings of one connection."""
 
-    __slots__ = ("_clock", "_control_frames", "_last_s", "_min_time_s", "_strikes", "waiting")
+    __slots__ = (
+        "_clock",
+        "_last_s",
+        "_min_time_s",
+        "_settings_frames",
+        "_settings_since_s",
+        "_strikes",
+    )
 
     def __init__(self, keep_alive: KeepAlive, clock: Callable[[], float]) -> None:
         self._min_time_s = keep_alive.min_time_s
         self._clock = clock
         self._last_s = float("-inf")
         self._strikes = 0
-        self._control_frames = 0
-        self.waiting = False
-        """The server has pinged and has heard no answer."""
+        self._settings_frames = 0
+        self._settings_since_s = float("-inf")
 
     def too_many(self, has_streams: bool) -> bool:
         """A ping has come. True: it was one too many."""
@@ -58,10 +66,16 @@ class PingPolicy:
         self._strikes = 0
         self._last_s = float("-inf")
 
-    def note_control_frame(self) -> None:
-        self._control_frames += 1
-        if self._control_frames > CONTROL_FRAMES_MAX:
-            raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, "too many settings frames")
+    def note_settings(self) -> None:
+        """A settings frame has come.
 
-    def answered(self) -> None:
-        self.waiting = False
+        Raises:
+            Http2Error: it was one too many.
+        """
+        now_s = self._clock()
+        if now_s - self._settings_since_s >= SETTINGS_PERIOD_S:
+            self._settings_since_s = now_s
+            self._settings_frames = 0
+        self._settings_frames += 1
+        if self._settings_frames > SETTINGS_FRAMES_MAX:
+            raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, "too many settings frames")

@@ -1,0 +1,170 @@
+"""Rows of the 3.2 → 3.3 upgrade guide that one member fulfils: U4, U5, U8, U10, U12, U14."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from tests.robustness.calls import Calls, status_of
+from tests.runbook.commands import (
+    CLIENTS,
+    etcdctl,
+    get,
+    output_of,
+    own_address,
+    running_etcd,
+    wait_until,
+)
+from tests.servers import Server, start_server
+
+MIB = 1 << 20
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 3, 8
+HEALTHY = re.compile(
+    r"(\S+) is healthy: successfully committed proposal: took = [0-9.]+(?:µs|ms|s)\n"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    # With an election timeout this short a lease may be as short as a second.
+    quick = ["--heartbeat-interval=20", "--election-timeout=200"]
+    with start_server(extra_flags=quick) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def three_endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Of one member, on the document's ports."""
+    ip = own_address()
+    endpoints = [f"{ip}:2379", f"{ip}:22379", f"{ip}:32379"]
+    urls = ",".join(f"http://{endpoint}" for endpoint in endpoints)
+    flags = [f"--listen-client-urls={urls}", f"--advertise-client-urls={urls}"]
+    peer = {"ETCD_LISTEN_PEER_URLS": f"http://{ip}:2380"}
+    with running_etcd(tmp_path_factory.mktemp("u4"), flags, address=ip, env=peer):
+        yield endpoints
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_U4_endpoint_health_tells_of_each_endpoint(
+    three_endpoints: list[str], client: tuple[str, ...]
+) -> None:
+    """etcdctl endpoint health --endpoints=…:2379,…:22379,…:32379"""
+    endpoints = ",".join(three_endpoints)
+    done = etcdctl("endpoint", "health", f"--endpoints={endpoints}", client=client)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr  # 3.4 tells it on standard error
+    assert sorted(HEALTHY.findall(told)) == sorted(three_endpoints)
+    assert HEALTHY.sub("", told) == ""
+
+
+@pytest.mark.parametrize(
+    ("emulated", "server_version", "cluster_version"),
+    [
+        ("3.2", r"3\.2\.\d+", "3.2.0"),
+        ("3.3", r"3\.3\.\d+", "3.3.0"),
+        ("3.6", r"3\.6\.\d+", "3.6.0"),
+    ],
+)
+def test_U5_version_tells_those_of_server_and_cluster(
+    emulated: str, server_version: str, cluster_version: str
+) -> None:
+    with start_server(extra_flags=[f"--emulated-version={emulated}"]) as server:
+        code, text = get("127.0.0.1", "/version", server.client_port)
+    told = json.loads(text)
+    assert code == 200
+    assert text.startswith('{"etcdserver":"')
+    assert re.fullmatch(server_version, told["etcdserver"])
+    assert told["etcdcluster"] == cluster_version
+    assert set(told) == {"etcdserver", "etcdcluster"} | (
+        {"storage"} if emulated == "3.6" else set()
+    )
+
+
+def test_U8_health_is_a_string_and_not_a_boolean(server: Server) -> None:
+    code, text = get("127.0.0.1", "/health", server.client_port)
+    assert code == 200
+    assert text.startswith('{"health":"true"')
+    assert json.loads(text)["health"] == "true"
+
+
+def test_U10_a_write_over_max_request_bytes_is_too_large(server: Server) -> None:
+    """The default is 1.5 MiB, of the whole request."""
+    with Calls(server.target) as calls:
+        calls.put(b"u10", b"x" * (1_572_864 - 100))
+        with pytest.raises(grpc.RpcError) as caught:
+            calls.put(b"u10", b"x" * 1_572_864)
+    assert status_of(caught.value) == (INVALID_ARGUMENT, "etcdserver: request is too large")
+
+
+def test_U10_a_message_over_the_transport_limit_is_refused_with_the_sizes(server: Server) -> None:
+    """The server takes max-request-bytes and 512 KiB; our raw client here has no limit."""
+    with Calls(server.target) as calls, pytest.raises(grpc.RpcError) as caught:
+        calls.put(b"u10", b"x" * (3 * MIB))
+    code, text = status_of(caught.value)
+    assert code == RESOURCE_EXHAUSTED
+    assert text == f"grpc: received message larger than max ({3 * MIB + 10} vs. {2 * MIB})"
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_U10_etcdctl_tells_both_limits(server: Server, client: tuple[str, ...]) -> None:
+    at = f"--endpoints={server.target}"
+    assert output_of(at, "put", "u10/a", client=client, stdin=b"x" * 1_572_000) == "OK\n"
+    over_request = etcdctl(at, "put", "u10/a", client=client, stdin=b"x" * 1_573_000)
+    assert over_request.returncode == 1
+    assert over_request.stderr.endswith("Error: etcdserver: request is too large\n")
+    over_send = etcdctl(at, "put", "u10/a", client=client, stdin=b"x" * 2_097_200)
+    assert over_send.returncode == 1
+    assert "code = ResourceExhausted desc = trying to send message larger than max (" in (
+        over_send.stderr
+    )
+    assert " vs. 2097152)" in over_send.stderr
+
+
+def test_U10_max_request_bytes_can_be_set() -> None:
+    with (
+        start_server(extra_flags=["--max-request-bytes=4194304"]) as server,
+        Calls(server.target) as calls,
+    ):
+        calls.put(b"u10", b"x" * (3 * MIB))
+        with pytest.raises(grpc.RpcError) as caught:
+            calls.put(b"u10", b"x" * (4 * MIB))
+    assert status_of(caught.value) == (INVALID_ARGUMENT, "etcdserver: request is too large")
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_U12_timetolive_of_an_expired_lease_says_so(
+    server: Server, client: tuple[str, ...]
+) -> None:
+    at = f"--endpoints={server.target}"
+    granted = output_of(at, "lease", "grant", "1", client=client)
+    match = re.fullmatch(r"lease ([0-9a-f]+) granted with TTL\(1s\)\n", granted)
+    assert match is not None, granted
+    expired = f"lease {match[1]} already expired\n"
+    wait_until(
+        lambda: output_of(at, "lease", "timetolive", match[1], client=client) == expired,
+        "the lease expires",
+    )
+    unknown = output_of(at, "lease", "timetolive", "2d8257079fa1bc0c", client=client)
+    assert unknown == "lease 2d8257079fa1bc0c already expired\n"
+
+
+def test_U14_a_member_without_its_database_beside_a_snapshot_says_why_it_does_not_start() -> None:
+    with start_server(extra_flags=["--snapshot-count=10"]) as server:
+        with Calls(server.target) as calls:
+            for number in range(40):
+                calls.put(b"%d" % number, b"")
+        folder = server.data_dir / "member" / "snap"
+        wait_until(lambda: list(folder.glob("*.snap")), "a raft snapshot is made")
+        server.terminate()
+        (folder / "db").unlink()
+        server.start()
+        assert server.wait_exit() != 0
+        text = server.log_text()
+        assert f"{folder}/db" in text
+        assert "database file of the backend is missing, but there is a raft snapshot" in text
+        assert "restore the member from a backup" in text
+        assert not (folder / "db").exists()
