@@ -1,6 +1,6 @@
 """`kill -9` at any instant of snapshots, compactions and lease expiry, which all happen at once.
 
-KVORUM_CRASH_S is how long it goes on (default 12 seconds of load, some 15 kills).
+KVORUM_CRASH_S is how long it goes on (default 8 seconds, some ten kills).
 
 While it runs, each round puts (some keys bound to short leases), deletes, and compacts what is
 old; `--snapshot-count=20` has the member write a raft snapshot every few milliseconds. After each
@@ -27,7 +27,7 @@ from kvorum.proto import rpc_pb2 as rpc
 from tests.robustness.calls import DEADLINE_S, Calls, status_of
 from tests.servers import Server, start_server
 
-LOAD_S = float(os.environ.get("KVORUM_CRASH_S", "12"))
+LOAD_S = float(os.environ.get("KVORUM_CRASH_S", "8"))
 ROUND_S = (0.05, 0.8)
 FLAGS = (
     "--snapshot-count=20",

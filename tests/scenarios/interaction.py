@@ -232,8 +232,10 @@ class Cluster:
         config = {name: getattr(old.config, name) for name in Config.__slots__}
         config |= {"storage": storage, "applied": applied.metadata.index}
         self.members[id_ - 1] = Member(Config(**config), storage)
+        # What it had said to itself is gone, too.
+        own = _THREADS | {id_}
         self.messages = [
-            message for message in self.messages if message.to != id_ or message.from_ < 1000
+            message for message in self.messages if not (message.to == id_ and message.from_ in own)
         ]
 
     # -- input ---------------------------------------------------------------------------

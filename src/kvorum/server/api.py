@@ -126,11 +126,13 @@ class MemberApi:
 
     def lease_renew(self, lease_id: int) -> int:
         try:
-            return self._server.lessor.renew(lease_id)
+            ttl_s = self._server.lessor.renew(lease_id)
         except LeaseNotFoundError:
             return 0
         except NotLeaderError:
             raise NoLeaderError from None  # a cluster of one: it leads, or nobody does
+        self._server.leases.renewed()
+        return ttl_s
 
     async def lease_time_to_live(self, lease_id: int, *, with_keys: bool) -> LeaseLife:
         await self.wait_linearizable()

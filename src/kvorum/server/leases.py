@@ -43,13 +43,21 @@ class LeaseKeeper:
             for lease_id in self._lessor.expired(room):
                 self._send(entries.LEASE_REVOKE, LeaseRevokeRequest(ID=lease_id))
         if self._checkpoints:
-            due = self._lessor.due_checkpoints(CHECKPOINTS_PER_ROUND_MAX)
-            if due:
-                checkpoints = [
-                    LeaseCheckpoint(ID=one.lease_id, remaining_TTL=one.remaining_s) for one in due
-                ]
-                request = LeaseCheckpointRequest(checkpoints=checkpoints)
-                self._send(entries.LEASE_CHECKPOINT, request)
+            self._checkpoint()
+
+    def renewed(self) -> None:
+        """A client has renewed a lease: what the log says of it must not end it too early."""
+        if self._lessor.has_resets:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        due = self._lessor.due_checkpoints(CHECKPOINTS_PER_ROUND_MAX)
+        if due:
+            checkpoints = [
+                LeaseCheckpoint(ID=one.lease_id, remaining_TTL=one.remaining_s) for one in due
+            ]
+            request = LeaseCheckpointRequest(checkpoints=checkpoints)
+            self._send(entries.LEASE_CHECKPOINT, request)
 
     def _send(self, tag: bytes, request: Any) -> None:
         try:

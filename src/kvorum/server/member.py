@@ -73,12 +73,13 @@ class EtcdServer:
         self._watch_scheduled = False
         self._compaction_scheduled = False
         self._was_leader = False
+        self._version_proposal: asyncio.Future[bytes] | None = None
 
         ids = RequestIds(opened.member_id, unix_ms())
         self.proposals = Proposals(options, ids, opened.applied_index)
         self._open_state(options)
         self._join(options, opened)
-        self._leases = LeaseKeeper(self.lessor, self._propose_own, options)
+        self.leases = LeaseKeeper(self.lessor, self._propose_own, options)
 
     def _open_state(self, options: ServerOptions) -> None:
         """Read leases and keys back; wire who tells whom of changes."""
@@ -240,7 +241,7 @@ class EtcdServer:
     def _lease_round(self) -> None:
         self.proposals.pending.expire(monotonic_s())
         if self.is_leader:
-            self._leases.round()
+            self.leases.round()
 
     def _wake_watches(self) -> None:
         if not self._watch_scheduled:
@@ -296,7 +297,7 @@ class EtcdServer:
             self.log.info(f"{name} became leader at term {raft.term}")
             self.lessor.promote(self.options.election_timeout_s)
             if self.cluster.version is None or self.cluster.version < self.options.version.cluster:
-                self._propose_cluster_version()
+                self._version_proposal = self._propose_cluster_version()
         elif led and not leads:
             self.lessor.demote()
         if raft.lead:
@@ -306,13 +307,15 @@ class EtcdServer:
     # What the member says of itself through the log.
 
     async def _publish(self) -> None:
-        """Make this member's name and URLs known."""
+        """Make this member's name and URLs known; if it leads, the cluster's version as well."""
         options = self.options
         while True:
             try:
                 await self._propose_attributes()
                 break
             except WireError as error:
+                if self.stopping.is_set():
+                    raise
                 self.log.warn("failed to publish local member to cluster", error=error)
                 await asyncio.sleep(PUBLISH_RETRY_S)
         self.log.info(
@@ -323,6 +326,10 @@ class EtcdServer:
             cluster_id=hex_id(self.cluster.id),
             publish_timeout=f"{options.request_timeout_s:g}s",
         )
+        if self._version_proposal is not None:
+            # Else the first clients would be told that the version is not decided.
+            await asyncio.wait((self._version_proposal,))
+            self._version_proposal.exception()  # a new leader proposes again
 
     def _propose_attributes(self) -> asyncio.Future[bytes]:
         options = self.options

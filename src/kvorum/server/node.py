@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kvorum.errors import NoLeaderError, TooManyRequestsError
+from kvorum.errors import NoLeaderError, StoppedError, TooManyRequestsError
 from kvorum.proto.raftpb import (
     ConfChange,
     ConfState,
@@ -116,7 +116,10 @@ class Node:
 
         Raises:
             TooManyRequestsError: the queue is full; nothing was queued.
+            StoppedError: the node takes no part any more.
         """
+        if self._stopped:
+            raise StoppedError
         limits = self._limits
         if (
             len(self._proposals) >= limits.count_max

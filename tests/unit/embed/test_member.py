@@ -195,6 +195,18 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open(tmp_path: Path) -> 
         assert await put_and_get(member) == b"1"
 
 
+async def test_a_start_under_way_ends_when_the_member_is_stopped(tmp_path: Path) -> None:
+    member = Member(config_of(tmp_path))
+    starting = asyncio.ensure_future(member.start())
+    while member._server is None:
+        assert not starting.done()
+        await asyncio.sleep(0)
+    await asyncio.wait_for(member.stop(), DEADLINE_S)
+    with pytest.raises(WireError):
+        await asyncio.wait_for(starting, DEADLINE_S)
+    assert open_files_below(tmp_path) == []
+
+
 def break_log(member: Member) -> None:
     """From now on writes to the log fail: its descriptor is replaced by one that only reads."""
     wal = member.server._disk._wal
@@ -215,7 +227,7 @@ async def test_wait_failed_tells_of_a_log_that_cannot_be_written(tmp_path: Path)
                 await client.kv.put(b"lost", b"1")
             with pytest.raises(KvorumError):
                 await asyncio.wait_for(failed, DEADLINE_S)
-            with pytest.raises(WireError):
+            with pytest.raises(WireError, match="server stopped"):
                 await client.kv.put(b"after", b"1")
     async with Member(config_of(tmp_path)) as member, Client(member.client_urls) as client:
         assert (await client.kv.get(b"before")).count == 1

@@ -90,7 +90,7 @@ async def test_a_proposal_without_an_answer_in_time_is_given_up(
     monkeypatch.setattr("kvorum.server.proposals.monotonic_s", clock)
     monkeypatch.setattr("kvorum.server.member.monotonic_s", clock)
     async with running(tmp_path) as server:
-        server.node.stop()  # nothing is written or applied any more
+        server.node._scheduled = True  # a loop that never comes to its turn
         future = put_nowait(server, b"a")
         clock.now_s += server.options.request_timeout_s - 0.001
         server._lease_round()

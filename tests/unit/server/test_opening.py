@@ -40,6 +40,14 @@ async def test_a_new_directory_gets_the_founding_entries(tmp_path: Path) -> None
         opened.close()
 
 
+async def test_the_version_of_the_cluster_is_decided_when_a_first_start_returns(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        async with running(tmp_path) as server:
+            assert str(server.cluster.version) == "3.6.0"
+
+
 async def test_a_member_keeps_its_identity_and_its_attributes(tmp_path: Path) -> None:
     async with running(tmp_path) as server:
         identity = (server.member_id, server.cluster.id)
