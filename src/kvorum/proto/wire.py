@@ -18,20 +18,16 @@ _CONTINUED = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(0x4000)]
 
 
 def varint(value: int) -> bytes:
-    """`value` as a varint; a negative one in its 64-bit two's complement form (10 bytes)."""
+    """`value`, at most 64 bits, as a varint; a negative one in two's complement (10 bytes)."""
     if 0 <= value < 0x80:
         return _ONE_BYTE[value]
     if 0 <= value < 0x4000:
         return _TWO_BYTES[value]
-    if 0x4000 <= value < 0x1000_0000:
+    if value < 0:
+        return varint(value & UINT64_MASK)
+    if value < 0x1000_0000:
         return _CONTINUED[value & 0x3FFF] + varint(value >> 14)
-    value &= UINT64_MASK
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return _CONTINUED[value & 0x3FFF] + _CONTINUED[value >> 14 & 0x3FFF] + varint(value >> 28)
 
 
 def delimited(tag: bytes, payload: bytes) -> bytes:

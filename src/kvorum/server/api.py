@@ -62,8 +62,8 @@ class MemberApi:
 
     def put(self, request: PutRequest, raw: bytes) -> Response:
         checks.check_put(request)
-        if self._options.quota_bytes:
-            self._check_quota(PUT_OVERHEAD_BYTES + len(raw))
+        if self._is_over_quota(PUT_OVERHEAD_BYTES + len(raw)):
+            self._raise_no_space()
         return self._propose(entries.PUT, raw, self._applier.put, request)
 
     def delete_range(self, request: DeleteRangeRequest, raw: bytes) -> Response:
@@ -75,8 +75,8 @@ class MemberApi:
         if not transactions.is_write(request):
             serializable = transactions.is_serializable(request)
             return self._read(serializable, lambda: self._applier.txn(request))
-        if self._options.quota_bytes and transactions.has_put(request):
-            self._check_quota(PUT_OVERHEAD_BYTES + len(raw))
+        if self._is_over_quota(PUT_OVERHEAD_BYTES + len(raw)) and transactions.has_put(request):
+            self._raise_no_space()
         return self._propose(entries.TXN, raw, self._applier.txn, request)
 
     def compact(self, request: CompactionRequest, raw: bytes) -> Response:
@@ -94,11 +94,17 @@ class MemberApi:
         future = self._propose(entries.COMPACTION, raw, apply, request)
         return asyncio.ensure_future(_after(future, done))
 
-    def _check_quota(self, cost_bytes: int) -> None:
-        """Refuse what would not fit, and raise the alarm that stops the whole cluster's writes."""
+    def _is_over_quota(self, cost_bytes: int) -> bool:
+        quota_bytes = self._options.quota_bytes
+        return bool(quota_bytes) and self._server.backend.size() + cost_bytes > quota_bytes
+
+    def _raise_no_space(self) -> None:
+        """Refuse what does not fit, and raise the alarm that stops the whole cluster's writes.
+
+        Raises:
+            NoSpaceError
+        """
         server = self._server
-        if server.backend.size() + cost_bytes <= self._options.quota_bytes:
-            return
         if (server.member_id, NOSPACE) not in server.alarms.active(NOSPACE):
             request = AlarmRequest(
                 action=AlarmRequest.ACTIVATE, memberID=server.member_id, alarm=NOSPACE
@@ -114,8 +120,8 @@ class MemberApi:
     # Leases.
 
     def lease_grant(self, request: LeaseGrantRequest) -> Response:
-        if self._options.quota_bytes:
-            self._check_quota(LEASE_BYTES)
+        if self._is_over_quota(LEASE_BYTES):
+            self._raise_no_space()
         if request.ID == 0:
             request.ID = self._server.proposals.next_id() & (2**63 - 1)
         raw = request.SerializeToString()
