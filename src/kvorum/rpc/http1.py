@@ -10,6 +10,7 @@ Source: RFC 9112, by h11.
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Final
 
 import h11
@@ -122,7 +123,11 @@ class Http1Connection:
 
     def _send(self, response: HttpResponse, *, with_body: bool = True) -> None:
         send = self._machine.send
-        parts = [send(h11.Response(status_code=response.status, headers=response.headers))]
+        status = response.status
+        head = h11.Response(
+            status_code=status, headers=response.headers, reason=HTTPStatus(status).phrase.encode()
+        )
+        parts = [send(head)]
         if with_body:
             parts.append(send(h11.Data(data=response.body)))
         parts.append(send(h11.EndOfMessage()))
