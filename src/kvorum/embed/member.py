@@ -16,7 +16,6 @@ import socket
 import sys
 from typing import Final
 
-from kvorum.cluster.ids import hex_id
 from kvorum.cluster.urls import parse_url, with_port
 from kvorum.embed.config import Config
 from kvorum.embed.config_cluster import founding_cluster
@@ -255,4 +254,4 @@ def _close_all(sockets: list[socket.socket]) -> None:
         listener.close()
 
 
-__all__ = ["Config", "Member", "hex_id", "server_options"]
+__all__ = ["Config", "Member", "server_options"]

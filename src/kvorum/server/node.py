@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kvorum.errors import NoLeaderError, StoppedError, TooManyRequestsError
+from kvorum.errors import StoppedError, TooManyRequestsError
 from kvorum.proto.raftpb import (
     ConfChange,
     ConfState,
@@ -29,7 +29,6 @@ from kvorum.proto.raftpb import (
     HardState,
     Message,
     MessageType,
-    Snapshot,
 )
 from kvorum.raft import MemoryStorage, ProposalDroppedError, RawNode
 from kvorum.raft.leader import read_index_now
@@ -69,7 +68,7 @@ class Node:
         disk: writes the log.
         transport: reaches the other members.
         apply: called with committed entries, in order, each once.
-        snapshot_received: called with a snapshot of the leader that is to replace everything.
+        role_changed: called when the leader or this member's role is another.
         dropped: called with each proposal that the core refused, and why.
         failed: called with what went wrong when it must not go on: a write that failed, a broken
             invariant. The node takes no part any more then.
@@ -341,4 +340,4 @@ class Node:
             self._transport.send(outgoing)
 
 
-__all__ = ["NoLeaderError", "NoPeers", "Node", "ProposalLimits", "Snapshot", "Transport"]
+__all__ = ["NoPeers", "Node", "ProposalLimits", "Transport"]
