@@ -77,7 +77,7 @@ def check_delete_range(request: DeleteRangeRequest) -> None:
         raise EmptyKeyError
 
 
-def check_txn(request: TxnRequest, rules: Rules = V3_6, max_ops: int = MAX_TXN_OPS_DEFAULT) -> None:
+def check_txn(request: TxnRequest, rules: Rules = V3_6, max_ops: int = MAX_TXN_OPS_DEFAULT) -> bool:
     """Refuse a transaction with a bad operation, too many, or two changes of one key.
 
     Args:
@@ -86,37 +86,48 @@ def check_txn(request: TxnRequest, rules: Rules = V3_6, max_ops: int = MAX_TXN_O
         max_ops: bound on its longest list (compares, success, failure). What that leaves is the
             bound of the transactions nested in it.
 
+    Returns:
+        Whether it has to go through the log: it has anything but ranges. One that only nests
+        others counts as one that writes, as in stock.
+
     Raises:
         TooManyOpsError, EmptyKeyError, KeyNotFoundError (an operation that is none),
         DuplicateKeyError, and what the checks of the operations raise.
     """
-    _check_operations(request, rules, max_ops)
-    for branch in (request.success, request.failure):
-        # One operation by itself changes no key twice; kube-apiserver's transactions have no more.
-        if len(branch) > 1 or (branch and branch[0].HasField("request_txn")):
-            _changes_of(branch)
+    writes = _check_operations(request, rules, max_ops)
+    if writes:
+        for branch in (request.success, request.failure):
+            # One operation by itself changes no key twice; kube-apiserver's have no more.
+            if len(branch) > 1 or (branch and branch[0].HasField("request_txn")):
+                _changes_of(branch)
+    return writes
 
 
-def _check_operations(request: TxnRequest, rules: Rules, max_ops: int) -> None:
-    count = max(len(request.compare), len(request.success), len(request.failure))
+def _check_operations(request: TxnRequest, rules: Rules, max_ops: int) -> bool:
+    compares, success, failure = request.compare, request.success, request.failure
+    count = max(len(compares), len(success), len(failure))
     if count > max_ops:
         raise TooManyOpsError
-    for compare in request.compare:
+    for compare in compares:
         if not compare.key:
             raise EmptyKeyError
-    for branch in (request.success, request.failure):
+    writes = False
+    for branch in (success, failure):
         for operation in branch:
             kind = operation.WhichOneof("request")
+            if kind == "request_range":
+                check_range(operation.request_range, rules)
+                continue
+            writes = True
             if kind == "request_put":
                 check_put(operation.request_put)
-            elif kind == "request_range":
-                check_range(operation.request_range, rules)
             elif kind == "request_delete_range":
                 check_delete_range(operation.request_delete_range)
             elif kind == "request_txn":
                 _check_operations(operation.request_txn, rules, max_ops - count)
             else:
                 raise KeyNotFoundError
+    return writes
 
 
 def _changes_of(operations: Sequence[RequestOp]) -> tuple[set[bytes], IntervalSet]:

@@ -57,33 +57,11 @@ def apply_txn(store: Store, request: TxnRequest) -> bytes:
     """
     plan = _Plan(store, request)
     plan.check(store)
-    store.counters.txns += 1
+    store.counters.txns += len(plan.steps) > 1
     txn = store.begin()
     body = _run(store, txn, plan)
     txn.end()
     return body
-
-
-def is_write(request: TxnRequest) -> bool:
-    """Whether a transaction has to go through the log: it has anything but ranges.
-
-    A transaction that only nests others counts as one that writes, as in stock.
-    """
-    return any(
-        not operation.HasField("request_range")
-        for branch in (request.success, request.failure)
-        for operation in branch
-    )
-
-
-def has_put(request: TxnRequest) -> bool:
-    """Whether a transaction could put a key, in any branch: then it needs space."""
-    return any(
-        operation.HasField("request_put")
-        or (operation.HasField("request_txn") and has_put(operation.request_txn))
-        for branch in (request.success, request.failure)
-        for operation in branch
-    )
 
 
 def is_serializable(request: TxnRequest) -> bool:

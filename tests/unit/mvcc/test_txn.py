@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kvorum.errors import CompactedError, FutureRevisionError, KeyNotFoundError, LeaseNotFoundError
-from kvorum.mvcc.txn import is_serializable, is_write
+from kvorum.mvcc.checks import check_txn
+from kvorum.mvcc.txn import is_serializable
 from kvorum.proto.rpc_pb2 import Compare, RequestOp, TxnRequest
 from tests.unit.mvcc.stores import Client, delete_op, put_op, range_op, txn_op
 
@@ -222,10 +223,10 @@ def test_an_operation_that_is_none_gets_a_response_that_is_none(client: Client) 
 
 def test_a_txn_of_ranges_alone_does_not_write() -> None:
     reads = TxnRequest(success=[range_op(b"a", serializable=True)], failure=[range_op(b"b")])
-    assert not is_write(reads)
+    assert not check_txn(reads)
     assert not is_serializable(reads)
     reads.failure[0].request_range.serializable = True
     assert is_serializable(reads)
-    assert is_write(TxnRequest(failure=[put_op(b"a")]))
-    assert is_write(TxnRequest(success=[txn_op(range_op(b"a"))]))
-    assert not is_write(TxnRequest())
+    assert check_txn(TxnRequest(failure=[put_op(b"a")]))
+    assert check_txn(TxnRequest(success=[txn_op(range_op(b"a"))]))
+    assert not check_txn(TxnRequest())
