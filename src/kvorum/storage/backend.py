@@ -16,6 +16,7 @@ owner knows where an entry ends.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,12 +24,21 @@ from typing import Final
 
 import lmdb
 
+from kvorum.histogram import SECONDS, Histogram
 from kvorum.storage.batch import EMPTY, Batch
-from kvorum.storage.buckets import Bucket
+from kvorum.storage.buckets import KEY, Bucket
 from kvorum.storage.committer import Committer
 from kvorum.storage.dirlock import FileLock
-from kvorum.storage.environment import MAP_BYTES_DEFAULT, MIB, Environment, Row
+from kvorum.storage.environment import (
+    MAP_BYTES_DEFAULT,
+    MIB,
+    Environment,
+    Row,
+    fsync_directory,
+    lock_table,
+)
 from kvorum.storage.refusal import Closed, Refusal
+from kvorum.storage.rewriting import Rewrite
 
 BATCH_INTERVAL_S: Final = 0.1
 BATCH_LIMIT: Final = 10_000
@@ -43,12 +53,28 @@ SCAN_CHUNK_ROWS: Final = 4096
 _MISSING: Final = object()
 
 
+class CommitFigures:
+    """How long commits took since the file was opened, for the metrics."""
+
+    __slots__ = ("commits_s", "rebalances_s", "spills_s", "writes_s")
+
+    def __init__(self) -> None:
+        self.commits_s = Histogram(SECONDS)
+        self.spills_s = Histogram(SECONDS)
+        """Of it, putting rows into pages."""
+        self.writes_s = Histogram(SECONDS)
+        """Of it, writing and flushing pages."""
+        self.rebalances_s = Histogram(SECONDS)
+        """Stays empty: pages that have become too small are merged while rows are put."""
+
+
 class Backend:
     """See the module. Made by `open`."""
 
     def __init__(
         self,
-        environment: Environment,
+        path: Path,
+        open_environment: Callable[[Path], Environment],
         lock: FileLock,
         *,
         batch_interval_s: float,
@@ -57,11 +83,14 @@ class Backend:
     ) -> None:
         assert batch_limit > 0
         assert batch_bytes > 0
-        self._environment = environment
+        self._open_environment = open_environment
+        self._environment = open_environment(path)
         self._lock = lock
         self._interval_s = batch_interval_s
         self._limit = batch_limit
         self._limit_bytes = batch_bytes
+        self._rewrite: Rewrite | None = None
+        self._held = False
         self._refusal: Refusal | None = None
         self._closed = False
         # Called on the owner's thread just before a batch is sealed: what it puts goes into the
@@ -70,11 +99,12 @@ class Backend:
         # Batches that were sealed, and those of them that are known to be committed. A caller who
         # waits for what it put into batch N (`sealed_count` in `before_commit` is N - 1) waits for
         # `settled_count` to reach N.
+        self.figures = CommitFigures()
         self.sealed_count = 0
         self.settled_count = 0
         self._sealed = EMPTY
         self._start_batch()
-        self._committer = Committer(self._write, name=f"commit {environment.path.name}")
+        self._committer = Committer(self._write, name=f"commit {self.path.name}")
 
     @classmethod
     def open(
@@ -106,17 +136,17 @@ class Backend:
         """
         lock = FileLock(path, wait_s=lock_wait_s)
         try:
-            environment = Environment(path, fsync=fsync, map_bytes=map_bytes)
+            return cls(
+                path,
+                lambda path: Environment(path, fsync=fsync, map_bytes=map_bytes),
+                lock,
+                batch_interval_s=batch_interval_s,
+                batch_limit=batch_limit,
+                batch_bytes=batch_bytes,
+            )
         except BaseException:
             lock.release()
             raise
-        return cls(
-            environment,
-            lock,
-            batch_interval_s=batch_interval_s,
-            batch_limit=batch_limit,
-            batch_bytes=batch_bytes,
-        )
 
     # Rows.
 
@@ -241,8 +271,22 @@ class Backend:
                 self._settle()
             elif self._is_backlogged():
                 self._drain()
-        if self._sealed is EMPTY and self.due():
+        if self._held:
+            self._give_way()
+        if self._sealed is EMPTY and not self._held and self.due():
             self._seal()
+
+    def expedite(self) -> int:
+        """Make the batch due now, whatever its age and size.
+
+        Returns:
+            What `settled_count` must reach: then everything put so far is committed. It does so
+            only if `maybe_commit_nowait` goes on being called.
+        """
+        if len(self._pending) == 0:
+            return self.sealed_count
+        self._due_at = time.monotonic()
+        return self.sealed_count + 1
 
     def commit(self) -> None:
         """Write everything put so far, and return when it is durable.
@@ -252,6 +296,8 @@ class Backend:
         """
         self._raise_refusal()
         self._drain()
+        if self._held:
+            self._end_rewrite()
         self._seal()
         self._drain()
         self.sync()
@@ -313,6 +359,8 @@ class Backend:
         if error is None:
             self._environment.refresh()
             self._environment.note_committed(self._sealed)
+            if self._rewrite is not None:
+                self._rewrite.note(self._sealed)
             self._sealed = EMPTY
             self.settled_count += 1
         elif isinstance(error, lmdb.MapFullError):
@@ -324,6 +372,7 @@ class Backend:
 
     def _write(self, batch: Batch) -> None:
         """On the committer's thread."""
+        begun_s = time.monotonic()
         try:
             self._environment.write(batch)
         except lmdb.MapFullError:
@@ -331,6 +380,15 @@ class Backend:
         except BaseException as error:
             self._refuse(error)
             raise
+        figures, ended_s = self.figures, time.monotonic()
+        commit_s = self._environment.commit_begun_s
+        figures.spills_s.observe(commit_s - begun_s)
+        figures.writes_s.observe(ended_s - commit_s)
+        figures.commits_s.observe(ended_s - begun_s)
+
+    def fail(self, cause: BaseException) -> None:
+        """Take nothing more: what is on the disk is not known any more."""
+        self._refuse(cause)
 
     def _refuse(self, cause: BaseException) -> None:
         # The owner does not replace `_rows` while a batch is under way, so that a failed one cannot
@@ -344,6 +402,15 @@ class Backend:
 
     # Figures and end.
 
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._environment.path
+
+    def forget_dead_readers(self) -> None:
+        """Let go of what processes still hold that were killed while they read the file."""
+        self._environment.forget_dead_readers()
+
     def size(self) -> int:
         """Bytes of the file's pages, free ones too, as of the last commit (etcd's dbSize)."""
         return self._environment.size_bytes
@@ -351,6 +418,104 @@ class Backend:
     def size_in_use(self) -> int:
         """Bytes of the pages that hold something (etcd's dbSizeInUse). Costs some 15 µs."""
         return self._environment.size_in_use_bytes()
+
+    def open_readers(self) -> int:
+        """Read transactions under way on the file. Costs some 10 µs."""
+        return self._environment.open_readers()
+
+    def replace(self, path: Path) -> None:
+        """Let the database file `path` take the place of this one, for good.
+
+        What was put and not committed is dropped with the rest. The file moves by one rename, so a
+        crash leaves one of the two whole.
+
+        Raises:
+            CommitFailedError: a batch could not be written before.
+            CorruptionError: the new file is damaged.
+        """
+        self._raise_refusal()
+        self._drain()
+        self._end_rewrite()
+        used = self.path
+        self._environment.close()
+        lock = FileLock(path, wait_s=0)
+        os.replace(path, used)
+        fsync_directory(used.parent)
+        # Readers of other processes keep the old file and its table of readers.
+        lock_table(used).unlink(missing_ok=True)
+        self._lock.release()
+        self._lock = lock
+        self._environment = self._open_environment(used)
+        self._start_batch()
+
+    # Another file of the same content; see `rewriting`.
+
+    def begin_rewrite(self, path: Path) -> Rewrite:
+        """Note from now on what has to be brought into a copy that is made at `path`.
+
+        Raises:
+            CommitFailedError: a batch could not be written.
+        """
+        self._raise_refusal()
+        assert self._rewrite is None
+        newest = self._environment.last_key(KEY)
+        self._rewrite = Rewrite(path, newest, self._open_environment)
+        return self._rewrite
+
+    def pieces(self, rewrite: Rewrite) -> Iterator[Batch]:
+        """What is to be brought over now; see `Rewrite.pieces`."""
+        return rewrite.pieces(self._environment)
+
+    def hold(self) -> None:
+        """Seal no batch until `take_over`. What is put goes into the batch in memory.
+
+        A batch that has grown to its limits ends that; see `is_held`.
+        """
+        self._held = True
+
+    @property
+    def is_holding(self) -> bool:
+        return self._held
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no batch is sealed, nor under way."""
+        return self._held and self._sealed is EMPTY
+
+    def _give_way(self) -> None:
+        assert self._rewrite is not None
+        if self._is_backlogged() and not self._rewrite.is_final:
+            self._held = False
+
+    def take_over(self, rewrite: Rewrite) -> None:
+        """Use the copy, which has been installed, from now on. `rewrite` is to be closed then."""
+        if self._rewrite is not rewrite:
+            return  # `replace` or `close` has done it
+        assert self.is_held
+        old = self._environment
+        self._environment, lock = rewrite.take()
+        self._lock.release()
+        self._lock = lock
+        old.end_reading()
+        rewrite.replaced = old
+        self.forget_rewrite(rewrite)
+
+    def forget_rewrite(self, rewrite: Rewrite) -> None:
+        """Nothing is noted and nothing is held any more."""
+        if self._rewrite is rewrite:
+            self._rewrite = None
+            self._held = False
+
+    def _end_rewrite(self) -> None:
+        """Give up the copy that is being made, unless it has the file's name already."""
+        rewrite = self._rewrite
+        if rewrite is None:
+            return
+        if rewrite.cancel():
+            self.forget_rewrite(rewrite)
+        else:
+            self.take_over(rewrite)
+            rewrite.close()
 
     def close(self) -> None:
         """Commit what is there, and let go of the file. A second call does nothing.
@@ -363,6 +528,8 @@ class Backend:
             return
         self._closed = True
         try:
+            self._drain()
+            self._end_rewrite()
             self.commit()
         finally:
             self._rows = Closed()

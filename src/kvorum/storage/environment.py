@@ -29,6 +29,7 @@ from operator import itemgetter
 from pathlib import Path
 from struct import Struct
 from threading import Lock
+from time import monotonic
 from typing import Final
 
 import lmdb
@@ -92,6 +93,9 @@ class Environment:
         self.path = path
         self._fsync = fsync
         self._resizing = Lock()
+        self._closed = False
+        self.commit_begun_s = 0.0
+        """When the rows of the newest `write` were in their pages, by the monotonic clock."""
         is_new = not path.exists() or path.stat().st_size == 0
         if not is_new:
             refuse_bbolt(path)
@@ -123,13 +127,13 @@ class Environment:
         assert env.max_key_size() >= KEY_BYTES_MAX, env.max_key_size()
         self._page_bytes = env.stat()["psize"]
         self._extend_short_file()
-        env.reader_check()  # lets go of snapshots that killed processes held
+        self.forget_dead_readers()
         with env.begin(write=True) as txn:
             self._tables = [env.open_db(bucket.name, txn=txn) for bucket in BUCKETS]
             self._long_table = env.open_db(LONG_KEYS_TABLE, txn=txn)
         if is_new:
             env.sync(True)
-            _fsync_directory(self.path.parent)
+            fsync_directory(self.path.parent)
         self._long_keys: list[list[bytes]] = [[] for _ in BUCKETS]
         self._begin()
         self._load_long_keys()
@@ -158,6 +162,11 @@ class Environment:
         self._cursors = []
         self._txn.abort()
         self._begin()
+
+    def end_reading(self) -> None:
+        """Let go of the reader's snapshot, for good."""
+        self._cursors = []
+        self._txn.abort()
 
     def get(self, bucket: Bucket, key: bytes) -> bytes | None:
         """The row's value in the reader's snapshot."""
@@ -221,6 +230,11 @@ class Environment:
             del rows[bisect_left(rows, end, key=_first) :]
         return rows, done
 
+    def last_key(self, bucket: Bucket) -> bytes:
+        """The highest key of a bucket that has no long ones; empty: it has no rows."""
+        with self._txn.cursor(self._tables[bucket.index]) as cursor:
+            return cursor.key() if cursor.last() else b""
+
     def size_in_use_bytes(self) -> int:
         """Bytes of the pages that hold rows; the rest of the file is free for new ones.
 
@@ -248,6 +262,7 @@ class Environment:
             for bucket, rows in zip(BUCKETS, batch.rows, strict=True):
                 if rows:
                     self._write_rows(txn, bucket, rows)
+            self.commit_begun_s = monotonic()
 
     def _write_rows(self, txn: lmdb.Transaction[bytes], bucket: Bucket, rows: Rows) -> None:
         keys = sorted(rows)
@@ -273,21 +288,48 @@ class Environment:
                 assert count == len(added), (count, len(added))
 
     def sync(self) -> None:
-        """Make everything committed so far durable. May be called by any thread."""
+        """Make everything committed so far durable. May be called by any thread.
+
+        Of a file that has been closed meanwhile, because another has taken its place, there is
+        nothing left to flush.
+        """
         if self._fsync:
             with self._resizing:
-                self._env.sync(True)
+                if not self._closed:
+                    self._env.sync(True)
 
     def grow(self) -> None:
         """Enlarge the map. No batch may be under way; the reader starts anew."""
         self._cursors = []
         self._txn.abort()
-        with self._resizing:  # py-lmdb fails a flush that meets a resize
+        with self._resizing:  # py-lmdb fails a flush that meets a resize, or a close
             self._env.set_mapsize(self._env.info()["map_size"] * MAP_GROWTH_FACTOR)
         self._begin()
 
+    def forget_dead_readers(self) -> None:
+        """Let go of the transactions that killed processes held as readers."""
+        self._env.reader_check()
+
+    def open_readers(self) -> int:
+        """Read transactions under way on the file, those of other processes included."""
+        slots = self._env.readers().splitlines()[1:]  # the first line is the heading
+        return sum(not slot.endswith("-") for slot in slots)
+
     def close(self) -> None:
-        self._env.close()
+        """Let go of the file. Any thread may do that once nobody uses it."""
+        with self._resizing:
+            self._closed = True
+            self._env.close()
+
+    def move_table(self, path: Path) -> None:
+        """The file was given the name `path`: give the table of its readers the name beside it.
+
+        Nobody may be opening a file of that name meanwhile: it would get the table of another.
+        """
+        os.replace(lock_table(self.path), lock_table(path))
+        self.path = path
+        if self._fsync:
+            fsync_directory(path.parent)
 
     # Long keys.
 
@@ -339,11 +381,10 @@ class Environment:
     def _write_long(
         self, txn: lmdb.Transaction[bytes], bucket: Bucket, key: bytes, value: bytes | None
     ) -> None:
-        name = _long_name(bucket, key)
         if value is None:
-            txn.delete(name, db=self._long_table)
+            txn.delete(_long_name(bucket, key), db=self._long_table)
         else:
-            txn.put(name, _KEY_LENGTH.pack(len(key)) + key + value, db=self._long_table)
+            txn.put(*long_row(bucket, key, value), db=self._long_table)
 
     def damaged(self, error: lmdb.Error) -> CorruptionError:
         """What to raise for an error of LMDB while the file is read."""
@@ -370,7 +411,18 @@ def _long_name(bucket: Bucket, key: bytes) -> bytes:
     return bytes((bucket.index,)) + sha256(key).digest()
 
 
-def _fsync_directory(path: Path) -> None:
+def long_row(bucket: Bucket, key: bytes, value: bytes) -> Row:
+    """The row of the table of long keys that stands for a row of `bucket`."""
+    return _long_name(bucket, key), _KEY_LENGTH.pack(len(key)) + key + value
+
+
+def lock_table(path: Path) -> Path:
+    """LMDB's table of readers of the database file `path`."""
+    return path.with_name(f"{path.name}-lock")
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in the directory `path` durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -17,9 +17,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Final
 
 from kvorum.errors import ConfigError, CorruptionError, KvorumError
+from kvorum.histogram import SECONDS, Histogram
 from kvorum.proto.raftpb import Entry, HardState
 from kvorum.wal import segments as files
 from kvorum.wal.pipeline import SegmentPipeline
@@ -40,6 +42,18 @@ _ZEROS: Final = bytes(FILL_BYTES)
 
 class WalFailedError(KvorumError):
     """The log could not be written or flushed; nothing more will be. Restart the member."""
+
+
+class LogFigures:
+    """What a log has written since it was opened, for the metrics."""
+
+    __slots__ = ("bytes_written", "fsyncs_s", "writes_s")
+
+    def __init__(self) -> None:
+        self.fsyncs_s = Histogram(SECONDS)
+        self.writes_s = Histogram(SECONDS)
+        self.bytes_written = 0
+        """Of records; zeros written ahead of them do not count."""
 
 
 class Wal:
@@ -72,6 +86,7 @@ class Wal:
         self._fsync = fsync
         self._failure: BaseException | None = None
         self._closed = False
+        self.figures = LogFigures()
         self._pipeline = SegmentPipeline(directory, segment_bytes)
         self._pipeline.start()
 
@@ -216,10 +231,16 @@ class Wal:
             if end > self._filled:
                 data += _ZEROS[: max(self._segment_bytes - end, 0)]
                 self._filled = self._offset + len(data)
+            begun_s = monotonic()
             files.write_all(self._fd, data, self._offset)
+            written_s = monotonic()
+            figures = self.figures
+            figures.writes_s.observe(written_s - begun_s)
+            figures.bytes_written += end - self._offset
             self._offset = end
             if sync and self._fsync:
                 os.fdatasync(self._fd)
+                figures.fsyncs_s.observe(monotonic() - written_s)
             if self._offset >= self._segment_bytes:
                 self._cut()
         except BaseException as error:

@@ -28,7 +28,6 @@ from kvorum.wal.records import (
     frame_sizes,
     parse_record,
     read_canonical,
-    read_entry,
 )
 from kvorum.wal.segments import Segment, all_segments, segments_from, written_bytes
 
@@ -98,7 +97,7 @@ class ContentsCollector:
 
     def take(self, kind: int, data: bytes) -> None:
         if kind == ENTRY:
-            entry = read_entry(data)
+            entry = Entry.decode(data)
             entries = self.contents.entries
             place = entry.index - self._index_base
             if place == len(entries):

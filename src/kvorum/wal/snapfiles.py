@@ -14,9 +14,11 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from kvorum.errors import DecodeError
+from kvorum.histogram import SECONDS, Histogram
 from kvorum.proto import wire
 from kvorum.proto.raftpb import Snapshot
 from kvorum.wal.records import WalSnapshot, extend_crc, varint
@@ -31,12 +33,24 @@ TEMPORARY_PREFIX: Final = "tmp"
 log = logging.getLogger(__name__)
 
 
+class SnapshotFigures:
+    """How long saving snapshots took, for the metrics: encoding, flushing, and all of it."""
+
+    __slots__ = ("encodings_s", "fsyncs_s", "saves_s")
+
+    def __init__(self) -> None:
+        self.encodings_s = Histogram(SECONDS)
+        self.fsyncs_s = Histogram(SECONDS)
+        self.saves_s = Histogram(SECONDS)
+
+
 class SnapshotFiles:
     """The `.snap` files of a directory, which exists."""
 
     def __init__(self, directory: Path, *, fsync: bool = True) -> None:
         self._directory = directory
         self._fsync = fsync
+        self.figures = SnapshotFigures()
         for path in directory.glob(f"{TEMPORARY_PREFIX}*.snap"):
             path.unlink(missing_ok=True)
 
@@ -50,7 +64,9 @@ class SnapshotFiles:
         assert metadata.index > 0, metadata
         path = self._directory / f"{metadata.term:016x}-{metadata.index:016x}.snap"
         temporary = self._directory / f"{TEMPORARY_PREFIX}-{path.name}"
+        figures, begun_s = self.figures, monotonic()
         data = snapshot.encode()
+        figures.encodings_s.observe(monotonic() - begun_s)
         head = b"\x08%b\x12%b" % (varint(extend_crc(0, data)), varint(len(data)))
         try:
             with open(temporary, "xb", opener=_opener) as file:
@@ -58,13 +74,16 @@ class SnapshotFiles:
                 file.write(data)
                 file.flush()
                 if self._fsync:
+                    flush_s = monotonic()
                     os.fsync(file.fileno())
+                    figures.fsyncs_s.observe(monotonic() - flush_s)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         if self._fsync:
             fsync_directory(self._directory)
+        figures.saves_s.observe(monotonic() - begun_s)
         return path
 
     def load_newest(self, valid: Collection[WalSnapshot]) -> Snapshot | None:

@@ -54,7 +54,7 @@ def test_the_fast_reader_agrees_with_the_careful_one(entries: list[Entry], crc: 
         fast = records.read_canonical(record, crc)
         assert fast in {None, (careful[0], careful[2], careful[1])}
         assert records.read_canonical(record, crc ^ 1) is None
-        assert records.read_entry(careful[2]) == entry
+        assert Entry.decode(careful[2]) == entry
 
 
 def test_most_records_take_the_fast_path() -> None:
@@ -73,7 +73,7 @@ def test_no_bytes_make_the_readers_fail_otherwise_than_by_decode_error(
     data: bytes, crc: int
 ) -> None:
     records.read_canonical(data, crc)
-    for read in (records.parse_record, records.read_entry, WalSnapshot.decode):
+    for read in (records.parse_record, Entry.decode, records.WalSnapshot.decode):
         try:
             read(data)
         except DecodeError:
