@@ -59,6 +59,18 @@ class Bootstrap:
         return HardState(term=BOOTSTRAP_TERM, vote=0, commit=len(self.members))
 
 
+class Joining(Bootstrap):
+    """A cluster that exists already: everything else of it comes from its leader."""
+
+    def entries(self) -> list[Entry]:
+        """Nothing: the log begins with what the leader sends."""
+        return []
+
+    def hard_state(self) -> HardState:
+        """As nothing has happened yet."""
+        return HardState()
+
+
 def bootstrap(initial_cluster: Mapping[str, Iterable[str]], token: str) -> Bootstrap:
     """Derive ids and members from the parsed `--initial-cluster` and its token.
 

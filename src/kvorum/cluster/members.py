@@ -41,7 +41,15 @@ _ADDS = (ConfChangeType.ADD_NODE, ConfChangeType.ADD_LEARNER_NODE)
 class Cluster:
     """Members by id, removed ids, and the cluster version."""
 
-    __slots__ = ("_members", "_removed", "_store", "id", "learners_max", "version")
+    __slots__ = (
+        "_members",
+        "_removed",
+        "_store",
+        "downgrade_target",
+        "id",
+        "learners_max",
+        "version",
+    )
 
     def __init__(
         self, cluster_id: int, store: MembershipStore, *, learners_max: int = LEARNERS_MAX
@@ -49,6 +57,8 @@ class Cluster:
         self.id = cluster_id
         self.learners_max = learners_max
         self.version: Version | None = None
+        self.downgrade_target: Version | None = None
+        """The lower version that the cluster is being taken to."""
         self._store = store
         self._members: dict[int, Member] = {}
         self._removed: set[int] = set()
@@ -90,6 +100,7 @@ class Cluster:
         self._members = {member.id: member for member in self._store.members()}
         self._removed = set(self._store.removed_ids())
         self.version = self._store.version()
+        self.downgrade_target = self._store.downgrade_target()
 
     def replace_with(self, membership: v2store.Membership) -> None:
         """Take the membership of a snapshot over, and make the backend say the same.
@@ -187,6 +198,11 @@ class Cluster:
         self.version = version
         self._store.put_version(version)
 
+    def set_downgrade_target(self, target: Version | None) -> None:
+        """Allow members of a lower version, or (None) no longer."""
+        self.downgrade_target = target
+        self._store.put_downgrade_target(target)
+
     # ---- before a change is proposed -----------------------------------------------------
 
     def check_add_voter(self) -> None:
@@ -218,6 +234,18 @@ class Cluster:
         if not others:
             raise MemberNotEnoughStartedError  # the last voter: nobody would be left to commit
         _check_quorum(started, len(others))
+
+    def check_promote(self) -> None:
+        """Refuse a promotion that would leave too few started voters for the new quorum.
+
+        The learner itself counts as started: it is, or it could not be in step with the leader.
+
+        Raises:
+            MemberNotEnoughStartedError
+        """
+        voters = self.voters()
+        started = sum(voter.is_started for voter in voters)
+        _check_quorum(started + 1, len(voters) + 1)
 
 
 def _check_quorum(started: int, size: int) -> None:

@@ -3,6 +3,7 @@
     members          <id hex>        → member record (JSON)
     members_removed  <id hex>        → `removed`
     cluster          clusterVersion  → `X.Y.0`
+    cluster          downgrade       → target version and whether it is allowed (JSON)
 
 Writes go into the backend's open transaction; committing is the caller's business.
 
@@ -14,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from kvorum.cluster import gojson
 from kvorum.cluster.member import Member
 from kvorum.errors import ConfigError, CorruptionError, DecodeError
 from kvorum.proto.versions import Version, parse_version
 from kvorum.storage.buckets import (
     CLUSTER,
     CLUSTER_VERSION,
+    DOWNGRADE,
     MEMBERS,
     MEMBERS_REMOVED,
     Bucket,
@@ -31,24 +34,29 @@ _ADVICE = "restore the member from a snapshot, or remove it and add it again"
 _FIRST, _LAST = b"", b"\xff"  # member keys are hex digits
 
 
-class Buckets(Protocol):
-    """What is used of `kvorum.storage.Backend`."""
+class Rows(Protocol):
+    """What reading takes of `kvorum.storage.Backend`."""
 
     def get(self, bucket: Bucket, key: bytes, /) -> bytes | None: ...
-    def put(self, bucket: Bucket, key: bytes, value: bytes, /) -> None: ...
-    def delete(self, bucket: Bucket, key: bytes, /) -> None: ...
     def range(
         self, bucket: Bucket, start: bytes, end: bytes, /
     ) -> Iterable[tuple[bytes, bytes]]: ...
 
 
-class MembershipStore:
-    """Reads and writes the membership buckets of one backend."""
+class Buckets(Rows, Protocol):
+    """What writing takes of it besides."""
 
-    __slots__ = ("_buckets",)
+    def put(self, bucket: Bucket, key: bytes, value: bytes, /) -> None: ...
+    def delete(self, bucket: Bucket, key: bytes, /) -> None: ...
 
-    def __init__(self, buckets: Buckets) -> None:
-        self._buckets = buckets
+
+class MembershipReader:
+    """Reads the membership buckets of one backend, or of a file."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def members(self) -> list[Member]:
         """Every stored member.
@@ -57,7 +65,7 @@ class MembershipStore:
             CorruptionError: a record cannot be read, or stands under another member's key.
         """
         members = []
-        for key, value in self._buckets.range(MEMBERS, _FIRST, _LAST):
+        for key, value in self._rows.range(MEMBERS, _FIRST, _LAST):
             try:
                 member = Member.decode(value)
             except DecodeError as error:
@@ -74,7 +82,7 @@ class MembershipStore:
             CorruptionError: a key is not an id.
         """
         removed = []
-        for key, _ in self._buckets.range(MEMBERS_REMOVED, _FIRST, _LAST):
+        for key, _ in self._rows.range(MEMBERS_REMOVED, _FIRST, _LAST):
             try:
                 removed.append(int(key, 16))
             except ValueError:
@@ -87,13 +95,40 @@ class MembershipStore:
         Raises:
             CorruptionError: what is stored is not a version.
         """
-        value = self._buckets.get(CLUSTER, CLUSTER_VERSION)
+        value = self._rows.get(CLUSTER, CLUSTER_VERSION)
         if value is None:
             return None
         try:
             return parse_version(value.decode(errors="replace"))
         except ConfigError as error:
             raise _damaged(CLUSTER, CLUSTER_VERSION, str(error)) from None
+
+    def downgrade_target(self) -> Version | None:
+        """The version that the cluster is being taken down to, None where it is not.
+
+        Raises:
+            CorruptionError: what is stored is not that.
+        """
+        value = self._rows.get(CLUSTER, DOWNGRADE)
+        if value is None:
+            return None
+        try:
+            record = gojson.loads_object(value, "downgrade record")
+            if record.get("enabled") is not True:
+                return None
+            return parse_version(str(record.get("target-version", "")))
+        except (ConfigError, DecodeError) as error:
+            raise _damaged(CLUSTER, DOWNGRADE, str(error)) from None
+
+
+class MembershipStore(MembershipReader):
+    """Writes them too."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self, buckets: Buckets) -> None:
+        super().__init__(buckets)
+        self._buckets = buckets
 
     def put_member(self, member: Member) -> None:
         self._buckets.put(MEMBERS, member_key(member.id), member.encode())
@@ -105,6 +140,11 @@ class MembershipStore:
 
     def put_version(self, version: Version) -> None:
         self._buckets.put(CLUSTER, CLUSTER_VERSION, str(version).encode())
+
+    def put_downgrade_target(self, target: Version | None) -> None:
+        record = {"target-version": "" if target is None else str(target)}
+        value = gojson.dumps(record | {"enabled": target is not None})
+        self._buckets.put(CLUSTER, DOWNGRADE, value)
 
     def replace(
         self, members: Iterable[Member], removed: Iterable[int], version: Version | None

@@ -28,15 +28,16 @@ def test_what_is_no_version_is_refused(text: str) -> None:
         parse_version(text)
 
 
-def test_every_emulated_minor_is_presented_and_the_default_is_the_newest() -> None:
+def test_every_emulated_minor_is_presented_and_the_default_is_one_of_them() -> None:
     assert [str(server_version(minor)) for minor in EMULATED_MINORS] == [
         "3.2.0",
         "3.3.0",
         "3.4.0",
         "3.5.0",
         "3.6.0",
+        "3.7.0",
     ]
-    assert server_version(EMULATED_MINORS[-1]) == DEFAULT_SERVER_VERSION
+    assert server_version("3.6") == DEFAULT_SERVER_VERSION
     with pytest.raises(ConfigError, match="unknown emulated version"):
         server_version("3.1")
 

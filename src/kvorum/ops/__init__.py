@@ -1,0 +1,1 @@
+"""What operators do with data files, with no server: look, check, restore, migrate."""
