@@ -109,11 +109,12 @@ def test_a_flag_of_wrong_syntax_is_told_with_the_usage_and_exit_code_2(
             "--advertise-client-urls is required when --listen-client-urls is set explicitly",
         ),
         (["--auto-compaction-mode=x"], 'unknown auto-compaction-mode "x"'),
-        (["--logger=capnslog"], 'unknown logger option "capnslog"'),
+        (["--logger=capnslog"], "--logger=capnslog is removed in v3.5"),
+        (["--logger=x"], 'unknown logger option "x"'),
         (["--log-outputs=default,stderr"], 'multi logoutput for "default" is not supported yet'),
         (["--config-file=/nope"], "open /nope: no such file or directory"),
         (["--cert-file=a"], "--cert-file is not supported by this version of Kvorum"),
-        (["--force-new-cluster"], "--force-new-cluster is not supported by this version"),
+        (["--auto-tls"], "--auto-tls is not supported by this version"),
         (["gateway", "start"], "etcd gateway is not supported by this version of Kvorum"),
     ],
 )
@@ -271,8 +272,10 @@ def test_the_version_has_stocks_four_labels() -> None:
 
 
 def test_secrets_are_blanked_in_the_arguments_that_are_logged() -> None:
-    argv = ["--discovery-password=x", "--discovery-token", "y", "--initial-cluster-token=z", "-v"]
+    argv = ["--discovery-user=u:p", "--discovery-password=x", "--discovery-token", "y"]
+    argv += ["--initial-cluster-token=z", "-v"]
     assert safe_args(argv) == [
+        "--discovery-user=<redacted>",
         "--discovery-password=<redacted>",
         "--discovery-token",
         "<redacted>",

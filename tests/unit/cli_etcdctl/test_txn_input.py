@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kvorum.cli.etcdctl.argify import argify
-from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.scan import parse_comparison
+from kvorum.cli.shared.exits import CommandError, Exit
 from kvorum.proto.rpc_pb2 import Compare
 
 

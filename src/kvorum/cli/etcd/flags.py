@@ -15,11 +15,11 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from kvorum.cli.etcd.help import USAGE, help_text, version_text
-from kvorum.embed.config import Config
+from kvorum.embed.config import RAFT_TIMEOUT_S_MIN, Config
 from kvorum.embed.config_check import not_supported
 from kvorum.embed.config_file import UrlsError, read_config_file
+from kvorum.embed.config_flag import Flag, Kind
 from kvorum.embed.config_load import Given, assemble
-from kvorum.embed.config_table import Flag, Kind
 from kvorum.embed.config_table_later import FLAGS, IGNORED
 from kvorum.embed.config_values import parse_bool
 from kvorum.errors import ConfigError, KvorumError
@@ -34,7 +34,7 @@ _VERSION_VARIABLE = "ETCD_VERSION"
 _HELP = ("h", "help")
 _VERSION = "version"
 _SUBCOMMANDS = ("gateway", "grpc-proxy")
-_SECRET_WORDS = ("password", "token", "secret")
+_SECRET_WORDS = ("password", "token", "secret", "discovery-user")  # the last: `name:password`
 _NO_SECRET = "initial-cluster-token"
 _BLANK = "<redacted>"
 
@@ -96,7 +96,12 @@ def load(argv: Sequence[str], environ: MutableMapping[str, str], log: Logger) ->
             key=_VERSION_VARIABLE,
             value=environ.pop(_VERSION_VARIABLE),
         )
-    return assemble(line.given | read_environment(environ, line.given, log))
+    given = line.given | read_environment(environ, line.given, log)
+    config = assemble(given)
+    for name in ("raft-read-timeout", "raft-write-timeout"):
+        if name in given and given[name].value < RAFT_TIMEOUT_S_MIN:
+            log.info(f"{name} increased to minimum value: {RAFT_TIMEOUT_S_MIN:g}s")
+    return config
 
 
 def _from_file(path: str, log: Logger) -> Config:

@@ -11,7 +11,8 @@ import textwrap
 from collections.abc import Iterable
 
 import kvorum
-from kvorum.embed.config_table import SUPPORTED, Flag, Section
+from kvorum.embed.config_flag import Flag, Section
+from kvorum.embed.config_table import SUPPORTED
 from kvorum.embed.config_table_later import NOT_YET
 from kvorum.proto.versions import DEFAULT_SERVER_VERSION
 

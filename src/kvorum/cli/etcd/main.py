@@ -18,6 +18,7 @@ from kvorum.cli.etcd.prepare import EXIT_ERROR, EXIT_OK, log_start_failure, prep
 from kvorum.embed.member import Member
 from kvorum.errors import KvorumError
 from kvorum.server.log import Logger
+from kvorum.server.member import RemovedError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -46,6 +47,8 @@ async def serve(member: Member, log: Logger) -> int:
         return -signalled.result()
     try:
         starting.result()
+    except RemovedError as error:
+        return log_removed(log, error)
     except (KvorumError, OSError) as error:
         return log_start_failure(log, error)
     notify_init_daemon(log)
@@ -57,12 +60,26 @@ async def serve(member: Member, log: Logger) -> int:
         log.info("received signal; shutting down", signal=_go_name(number))
         code = -number
     if failed.done():
-        code = EXIT_ERROR
-        log.fatal("the member failed and stops", error=failed.exception())
+        reason = failed.exception()
+        if isinstance(reason, RemovedError):
+            code = log_removed(log, reason)
+        else:
+            code = EXIT_ERROR
+            log.fatal("the member failed and stops", error=reason)
     else:
         failed.cancel()
     await member.stop()
     return code
+
+
+def log_removed(log: Logger, error: RemovedError) -> int:
+    """Log that the member is no part of its cluster any more; returns the exit code.
+
+    It is no failure: whoever restarts processes that failed is not to restart this one.
+    """
+    log.warn("server error", error=error)
+    log.warn("data-dir used by this member must be removed")
+    return EXIT_OK
 
 
 def notify_init_daemon(log: Logger) -> None:

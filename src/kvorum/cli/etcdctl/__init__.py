@@ -8,9 +8,11 @@ differs on purpose:
   an operation is an error (stock waits for ever)
 - txn, watch -i: what stands in single quotes is one word, whole (stock cuts it, or panics)
 - ETCDCTL_COMMAND_TIMEOUT holds for every command (in stock, for some commands it comes too late)
+- lock, elect: the session's lease is revoked at the end (stock leaves it to its time)
+- alarm disarm -w fields prints what was disarmed (stock panics)
 - output that cannot be written ends the command with exit code 6 (stock does not notice)
-- --insecure-skip-tls-verify with TLS files, and --discovery-srv, are refused: gRPC for Python
-  checks every certificate, and there is no resolver for SRV records
+- --insecure-skip-tls-verify with TLS files is refused: gRPC for Python checks every certificate
+- --discovery-srv asks the name server of KVORUM_DNS_SERVER (address:port), where that is set
 """
 
 from kvorum.cli.etcdctl.program import main

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.goquote import UnquoteError, to_text, unquote
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.goquote import UnquoteError, to_text, unquote
 
 _WORD = re.compile(rb"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^'"\t\n\f\r ][^\t\n\f\r ]*)""")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvorum.cli.etcdctl.exits import bad_args
-from kvorum.cli.etcdctl.goquote import to_bytes
+from kvorum.cli.shared.exits import bad_args
+from kvorum.cli.shared.goquote import to_bytes
 from kvorum.client.ranges import from_key_range, prefix_range
 
 

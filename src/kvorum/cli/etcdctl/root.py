@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvorum.cli.etcdctl.cobra import Group, flag
-from kvorum.cli.etcdctl.pflag import BOOL, DURATION, STRING, STRINGS
+from kvorum.cli.shared.cobra import Group, flag
+from kvorum.cli.shared.pflag import BOOL, DURATION, PATH, STRING, STRINGS
 
 NAME = "etcdctl"
 
@@ -15,18 +15,30 @@ ROOT = Group(
     NAME,
     "Command line client of etcd",
     {
+        "alarm": f"{_COMMANDS}.groups:ALARM",
+        "check": f"{_COMMANDS}.groups:CHECK",
         "compaction": f"{_COMMANDS}.compaction:compaction",
+        "completion": "kvorum.cli.shared.completion:completion",
+        "defrag": f"{_COMMANDS}.defrag:defrag",
         "del": f"{_COMMANDS}.delete:delete",
+        "downgrade": f"{_COMMANDS}.groups:DOWNGRADE",
+        "elect": f"{_COMMANDS}.elect:elect",
         "endpoint": f"{_COMMANDS}.groups:ENDPOINT",
         "get": f"{_COMMANDS}.get:get",
-        "help": f"{_COMMANDS}.help:help_command",
+        "help": "kvorum.cli.shared.program:help_command",
         "lease": f"{_COMMANDS}.groups:LEASE",
+        "lock": f"{_COMMANDS}.lock:lock",
+        "make-mirror": f"{_COMMANDS}.make_mirror:make_mirror",
         "member": f"{_COMMANDS}.groups:MEMBER",
+        "move-leader": f"{_COMMANDS}.leader:move_leader",
         "put": f"{_COMMANDS}.put:put",
+        "snapshot": f"{_COMMANDS}.groups:SNAPSHOT",
         "txn": f"{_COMMANDS}.txn:txn",
-        "version": f"{_COMMANDS}.version:version",
+        "version": "kvorum.cli.shared.version:version",
         "watch": f"{_COMMANDS}.watch:watch",
     },
+    # `comp` is the compaction to scripts that were written for stock before 3.6.
+    in_full=frozenset({"completion"}),
 )
 
 _GLOBAL_FLAGS = (
@@ -37,6 +49,7 @@ _GLOBAL_FLAGS = (
         "simple",
         "output: simple, json, fields, table, protobuf",
         shorthand="w",
+        choices=("simple", "json", "fields", "table", "protobuf"),
     ),
     flag("hex", BOOL, False, "print keys and values as hexadecimal bytes"),
     flag("command-timeout", DURATION, 5 * SECOND_NS, "how long a command may take  [default: 5s]"),
@@ -52,9 +65,9 @@ _GLOBAL_FLAGS = (
     ),
     flag("user", STRING, "", "name[:password]; asks for the password if it is not given"),
     flag("password", STRING, "", "password of --user"),
-    flag("cacert", STRING, "", "file with the CA certificates that members are checked with"),
-    flag("cert", STRING, "", "file with the certificate to show to members"),
-    flag("key", STRING, "", "file with the key of --cert"),
+    flag("cacert", PATH, "", "file with the CA certificates that members are checked with"),
+    flag("cert", PATH, "", "file with the certificate to show to members"),
+    flag("key", PATH, "", "file with the key of --cert"),
     flag("insecure-transport", BOOL, True, "no TLS unless an endpoint is https://  [default: on]"),
     flag(
         "insecure-skip-tls-verify",
@@ -69,7 +82,7 @@ _GLOBAL_FLAGS = (
         "discovery-srv",
         STRING,
         "",
-        "domain to look members up in (not supported: an error)",
+        "domain whose SRV records name the members",
         shorthand="d",
     ),
     flag("discovery-srv-name", STRING, "", "service to look up with --discovery-srv"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.gonum import GoParseError, parse_int
-from kvorum.cli.etcdctl.goquote import UnquoteError, quote, to_text, unquote
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.gonum import GoParseError, parse_int
+from kvorum.cli.shared.goquote import UnquoteError, quote, to_text, unquote
 from kvorum.client.txn import (
     RELATIONS,
     Relation,

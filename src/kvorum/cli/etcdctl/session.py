@@ -7,13 +7,14 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from kvorum.cli.etcdctl.cobra import Call, flags_of
 from kvorum.cli.etcdctl.dialtext import describe_attempt
 from kvorum.cli.etcdctl.display import Display, display_of
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
-from kvorum.cli.etcdctl.log import LogLine, Stamp
 from kvorum.cli.etcdctl.settings import Settings, load_settings
-from kvorum.cli.etcdctl.stdio import write_error, write_text
+from kvorum.cli.shared.cobra import Call, flags_of
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.goquote import quote
+from kvorum.cli.shared.log import LogLine, Stamp
+from kvorum.cli.shared.stdio import write_error, write_text
 from kvorum.client import (
     Client,
     ClientOptions,
@@ -21,6 +22,7 @@ from kvorum.client import (
     TlsOptions,
     describe,
 )
+from kvorum.client.srv import LookupFailedError, client_endpoints
 from kvorum.errors import ConfigError, WireError
 
 Body = Callable[["Session"], Awaitable[None]]
@@ -48,20 +50,28 @@ def settings_of(call: Call, known_variables: frozenset[str] = frozenset()) -> Se
     """The settings of a run, from its flags and the environment.
 
     Raises:
-        CommandError: they contradict each other, or ask for what this etcdctl does not have.
+        CommandError: they contradict each other, or or no endpoint is found by DNS.
     """
     root = call.context.find_root().command
     names = frozenset(flag.name for flag in flags_of(root))
     settings = load_settings(call.flag_set, names, os.environ, known_variables=known_variables)
-    _refuse_unsupported(settings)
+    if settings.discovery_srv and (found := _discovered(settings)):
+        settings = replace(settings, endpoints=found)
     return settings
 
 
-def _refuse_unsupported(settings: Settings) -> None:
-    if settings.discovery_srv:
-        raise CommandError(
-            Exit.BAD_FEATURE, "--discovery-srv is not supported; name the members in --endpoints"
-        )
+def _discovered(settings: Settings) -> tuple[str, ...]:
+    """Endpoints by DNS. Without --insecure-discovery those without TLS are left out."""
+    try:
+        found = client_endpoints(settings.discovery_srv, settings.discovery_srv_name)
+    except LookupFailedError as error:
+        raise CommandError(Exit.ERROR, str(error)) from None
+    if settings.insecure_discovery:
+        return tuple(found)
+    for endpoint in found:
+        if not endpoint.startswith("https://"):
+            write_error(f"ignoring discovered insecure endpoint {quote(endpoint)}\n")
+    return tuple(endpoint for endpoint in found if endpoint.startswith("https://"))
 
 
 def run(

@@ -15,10 +15,10 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.log import LogLine, Stamp
-from kvorum.cli.etcdctl.pflag import FlagError, FlagSet
-from kvorum.cli.etcdctl.stdio import write_error
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.log import LogLine, Stamp
+from kvorum.cli.shared.pflag import FlagError, FlagSet
+from kvorum.cli.shared.stdio import write_error
 
 PREFIX = "ETCDCTL_"
 NS = 1_000_000_000
@@ -46,6 +46,8 @@ class Settings:
     insecure_transport: bool
     insecure_skip_tls_verify: bool
     discovery_srv: str
+    discovery_srv_name: str
+    insecure_discovery: bool
     debug: bool
 
 
@@ -110,6 +112,8 @@ def _settings(flag_set: FlagSet) -> Settings:
         insecure_transport=values["insecure-transport"],
         insecure_skip_tls_verify=values["insecure-skip-tls-verify"],
         discovery_srv=values["discovery-srv"],
+        discovery_srv_name=values["discovery-srv-name"],
+        insecure_discovery=values["insecure-discovery"],
         debug=values["debug"],
     )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from kvorum.cli.etcdctl.exits import bad_args
-from kvorum.cli.etcdctl.goquote import quote, to_bytes
-from kvorum.cli.etcdctl.pflag import FlagSet
+from kvorum.cli.shared.exits import bad_args
+from kvorum.cli.shared.goquote import quote, to_bytes
+from kvorum.cli.shared.pflag import FlagSet
 from kvorum.client.ranges import prefix_range
 
 KEY_VARIABLE = "ETCDCTL_WATCH_KEY"

@@ -9,11 +9,11 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.goquote import quote, to_bytes
 from kvorum.cli.etcdctl.session import Session
-from kvorum.cli.etcdctl.stdio import write_error, write_text
 from kvorum.cli.etcdctl.watchargs import WatchArguments
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.goquote import quote, to_bytes
+from kvorum.cli.shared.stdio import write_error, write_text
 from kvorum.client import Watcher
 from kvorum.errors import WireError
 from kvorum.proto.kv_pb2 import Event

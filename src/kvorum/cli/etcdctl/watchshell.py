@@ -16,14 +16,14 @@ import threading
 from collections import deque
 
 from kvorum.cli.etcdctl.argify import argify
-from kvorum.cli.etcdctl.cobra import flag_set_of
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
-from kvorum.cli.etcdctl.goquote import to_text
-from kvorum.cli.etcdctl.pflag import FlagError, FlagSet
 from kvorum.cli.etcdctl.session import Session
-from kvorum.cli.etcdctl.stdio import write_error
 from kvorum.cli.etcdctl.watchargs import KEY_VARIABLE, WatchArguments, watch_arguments
 from kvorum.cli.etcdctl.watching import WatchEndedError, begin, follow
+from kvorum.cli.shared.cobra import flag_set_of
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.goquote import to_text
+from kvorum.cli.shared.pflag import FlagError, FlagSet
+from kvorum.cli.shared.stdio import write_error
 from kvorum.client import Watcher
 
 STDIN = 0

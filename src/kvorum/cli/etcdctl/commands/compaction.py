@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
-from kvorum.cli.etcdctl.gonum import GoParseError, parse_int
-from kvorum.cli.etcdctl.pflag import BOOL
 from kvorum.cli.etcdctl.session import Session, run
-from kvorum.cli.etcdctl.stdio import write_text
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.gonum import GoParseError, parse_int
+from kvorum.cli.shared.pflag import BOOL
+from kvorum.cli.shared.stdio import write_text
 
 
 @command("compaction", "REVISION", "Forget the history before a revision")

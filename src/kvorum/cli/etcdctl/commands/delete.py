@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
-from kvorum.cli.etcdctl.exits import bad_args
 from kvorum.cli.etcdctl.keyrange import key_range
-from kvorum.cli.etcdctl.pflag import BOOL
 from kvorum.cli.etcdctl.session import Session, run
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import bad_args
+from kvorum.cli.shared.pflag import BOOL
 from kvorum.proto.rpc_pb2 import DeleteRangeRequest
 
 KEY_WORDS_MAX = 2

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter_ns
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
 from kvorum.cli.etcdctl.display import EndpointHash, EndpointHealth, EndpointStatus, display_of
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.gonum import format_duration
-from kvorum.cli.etcdctl.log import Stamp
-from kvorum.cli.etcdctl.pflag import BOOL, INT64
+from kvorum.cli.etcdctl.endpoints import cluster_endpoints, endpoints_of
 from kvorum.cli.etcdctl.session import (
     Session,
     ask_password,
@@ -20,7 +16,12 @@ from kvorum.cli.etcdctl.session import (
     start_transport_log,
 )
 from kvorum.cli.etcdctl.settings import Settings
-from kvorum.cli.etcdctl.stdio import write_error
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.gonum import format_duration
+from kvorum.cli.shared.log import Stamp
+from kvorum.cli.shared.pflag import BOOL, INT64
+from kvorum.cli.shared.stdio import write_error
 from kvorum.client import Client, describe
 from kvorum.errors import PermissionDeniedError, WireError
 from kvorum.proto.rpc_pb2 import AlarmResponse, AlarmType
@@ -36,7 +37,7 @@ HEALTH_KEY = b"health"
 def status(call: Call) -> None:
     async def body(session: Session) -> None:
         statuses, failed = [], False
-        for endpoint in await _endpoints(call, session):
+        for endpoint in await endpoints_of(call, session):
             try:
                 response = await session.client.maintenance.status(
                     endpoint, timeout_s=session.timeout_s
@@ -61,7 +62,7 @@ def status(call: Call) -> None:
 def hash_kv(call: Call) -> None:
     async def body(session: Session) -> None:
         hashes, failure = [], None
-        for endpoint in await _endpoints(call, session):
+        for endpoint in await endpoints_of(call, session):
             try:
                 response = await session.client.maintenance.hash_kv(
                     endpoint, revision=call.number("rev"), timeout_s=session.timeout_s
@@ -96,7 +97,7 @@ async def _healths(call: Call, settings: Settings) -> list[EndpointHealth]:
     endpoints = settings.endpoints
     if call.on("cluster"):
         async with make_client(settings, endpoints) as client:
-            endpoints = await _cluster_endpoints(client, settings.command_timeout_s)
+            endpoints = await cluster_endpoints(client, settings.command_timeout_s)
     checks = [_health(settings, endpoint) for endpoint in endpoints]
     return [await check for check in asyncio.as_completed(checks)]
 
@@ -130,20 +131,3 @@ async def _alarms(client: Client, timeout_s: float) -> str:
         return "Unable to fetch the alarm list"
     names = [AlarmType.Name(alarm.alarm) for alarm in response.alarms]
     return "Active Alarm(s): " + "".join(f"{name} " for name in names) if names else ""
-
-
-async def _endpoints(call: Call, session: Session) -> tuple[str, ...]:
-    if call.on("cluster"):
-        return await _cluster_endpoints(session.client, session.timeout_s)
-    return session.settings.endpoints
-
-
-async def _cluster_endpoints(client: Client, timeout_s: float) -> tuple[str, ...]:
-    try:
-        response = await client.cluster.member_list(timeout_s=timeout_s)
-    except WireError as error:
-        raise CommandError(
-            Exit.ERROR,
-            f"failed to fetch endpoints from etcd cluster member list: {describe(error)}",
-        ) from error
-    return tuple(url for member in response.members for url in member.clientURLs)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
 from kvorum.cli.etcdctl.keyrange import key_range
-from kvorum.cli.etcdctl.pflag import BOOL, INT64, STRING
 from kvorum.cli.etcdctl.session import Session, run
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.pflag import BOOL, INT64, STRING
 from kvorum.proto.rpc_pb2 import RangeRequest
 
 _ORDERS = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
-from kvorum.cli.etcdctl.exits import bad_args
-from kvorum.cli.etcdctl.gonum import GoParseError, parse_int
-from kvorum.cli.etcdctl.goquote import to_bytes
-from kvorum.cli.etcdctl.pflag import BOOL, STRING
 from kvorum.cli.etcdctl.session import Session, run
-from kvorum.cli.etcdctl.stdio import stdin
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import bad_args
+from kvorum.cli.shared.gonum import GoParseError, parse_int
+from kvorum.cli.shared.goquote import to_bytes
+from kvorum.cli.shared.pflag import BOOL, STRING
+from kvorum.cli.shared.stdio import stdin
 from kvorum.proto.rpc_pb2 import PutRequest
 
 _ARGUMENTS = "put command needs 1 argument and input from stdin or 2 arguments"

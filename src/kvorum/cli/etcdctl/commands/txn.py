@@ -12,16 +12,16 @@ from typing import TypeVar
 import click
 
 from kvorum.cli.etcdctl.argify import argify
-from kvorum.cli.etcdctl.cobra import Call, Command, command, flag, flag_set_of
 from kvorum.cli.etcdctl.commands.delete import delete, delete_request
 from kvorum.cli.etcdctl.commands.get import get, range_request
 from kvorum.cli.etcdctl.commands.put import put, put_request
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
-from kvorum.cli.etcdctl.goquote import to_text
-from kvorum.cli.etcdctl.pflag import BOOL, FlagError, FlagSet
 from kvorum.cli.etcdctl.scan import parse_comparison
 from kvorum.cli.etcdctl.session import Session, run
-from kvorum.cli.etcdctl.stdio import stdin, write_error, write_text
+from kvorum.cli.shared.cobra import Call, Command, command, flag, flag_set_of
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.goquote import to_text
+from kvorum.cli.shared.pflag import BOOL, FlagError, FlagSet
+from kvorum.cli.shared.stdio import stdin, write_error, write_text
 from kvorum.proto.rpc_pb2 import RequestOp, TxnRequest
 
 ItemT = TypeVar("ItemT")

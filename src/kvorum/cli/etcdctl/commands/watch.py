@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kvorum.cli.etcdctl.cobra import Call, command, flag
-from kvorum.cli.etcdctl.exits import CommandError, Exit, bad_args
-from kvorum.cli.etcdctl.pflag import BOOL, INT64
 from kvorum.cli.etcdctl.session import Session, run
 from kvorum.cli.etcdctl.watchargs import WATCH_VARIABLES, watch_arguments
 from kvorum.cli.etcdctl.watching import WatchEndedError, begin, follow
 from kvorum.cli.etcdctl.watchshell import WatchShell
+from kvorum.cli.shared.cobra import Call, command, flag
+from kvorum.cli.shared.exits import CommandError, Exit, bad_args
+from kvorum.cli.shared.pflag import BOOL, INT64
 
 
 @command(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
-from kvorum.cli.etcdctl.exits import CommandError, Exit
 from kvorum.cli.etcdctl.settings import Settings
+from kvorum.cli.shared.exits import CommandError, Exit
 
 __all__ = ["Display", "EndpointHash", "EndpointHealth", "EndpointStatus", "display_of"]
 

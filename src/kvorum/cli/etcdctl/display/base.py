@@ -6,16 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kvorum.cli.etcdctl.exits import CommandError, Exit
+from kvorum.cli.shared.exits import CommandError, Exit
 from kvorum.proto.rpc_pb2 import (
+    AlarmResponse,
     DeleteRangeResponse,
+    DowngradeResponse,
     HashKVResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
+    MemberAddResponse,
     MemberListResponse,
+    MemberPromoteResponse,
+    MemberRemoveResponse,
+    MemberUpdateResponse,
+    MoveLeaderResponse,
     PutResponse,
     RangeResponse,
     StatusResponse,
@@ -89,7 +96,30 @@ class Display:
     def leases(self, response: LeaseLeasesResponse) -> None:
         self._unsupported()
 
+    def alarm(self, response: AlarmResponse) -> None:
+        self._unsupported()
+
     def member_list(self, response: MemberListResponse) -> None:
+        self._unsupported()
+
+    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
+        """Print the addition of a member; `peer_urls` as they were given, with commas between."""
+        self._unsupported()
+
+    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
+        self._unsupported()
+
+    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
+        self._unsupported()
+
+    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
+        self._unsupported()
+
+    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
+        self._unsupported()
+
+    def downgrade(self, action: str, response: DowngradeResponse) -> None:
+        """Print what came of `etcdctl downgrade ACTION`."""
         self._unsupported()
 
     def endpoint_health(self, healths: Sequence[EndpointHealth]) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
 from kvorum.cli.etcdctl.display.rows import truth
-from kvorum.cli.etcdctl.goquote import quote
-from kvorum.cli.etcdctl.stdio import write_text
+from kvorum.cli.shared.goquote import quote
+from kvorum.cli.shared.stdio import write_text
 from kvorum.proto.kv_pb2 import Event, KeyValue
 from kvorum.proto.rpc_pb2 import (
+    AlarmResponse,
+    AlarmType,
     DeleteRangeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
@@ -82,6 +84,14 @@ class FieldsDisplay(Display):
 
     def leases(self, response: LeaseLeasesResponse) -> None:
         _print([*_header(response.header), *(f'"ID" : {lease.ID}' for lease in response.leases)])
+
+    def alarm(self, response: AlarmResponse) -> None:
+        # Of all alarms that are disarmed at once there is no header; stock 3.5.1 panics then.
+        lines = _header(response.header) if response.HasField("header") else []
+        for alarm in response.alarms:
+            lines += [f'"MemberID" : {alarm.memberID}']
+            lines += [f'"AlarmType" : {AlarmType.Name(alarm.alarm)}', ""]
+        _print(lines)
 
     def member_list(self, response: MemberListResponse) -> None:
         lines = _header(response.header)

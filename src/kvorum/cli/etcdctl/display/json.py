@@ -8,17 +8,24 @@ from typing import Any
 from google.protobuf.message import Message
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
-from kvorum.cli.etcdctl.gojson import encode, fields_of
-from kvorum.cli.etcdctl.stdio import write_text
+from kvorum.cli.shared.gojson import encode, fields_of
+from kvorum.cli.shared.stdio import write_text
 from kvorum.proto.rpc_pb2 import (
+    AlarmResponse,
     DeleteRangeResponse,
+    DowngradeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
     Member,
+    MemberAddResponse,
     MemberListResponse,
+    MemberPromoteResponse,
+    MemberRemoveResponse,
+    MemberUpdateResponse,
+    MoveLeaderResponse,
     PutResponse,
     RangeResponse,
     TxnResponse,
@@ -81,6 +88,9 @@ class JsonDisplay(Display):
         leases = [{"id": lease.ID} for lease in response.leases]
         _print(_flat(response) | {"leases": leases})
 
+    def alarm(self, response: AlarmResponse) -> None:
+        _print(response)
+
     def member_list(self, response: MemberListResponse) -> None:
         if not self._is_hex:
             _print(response)
@@ -96,6 +106,24 @@ class JsonDisplay(Display):
                 "members": [_hex_member(member) for member in response.members],
             }
         )
+
+    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
+        _print(response)
+
+    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
+        _print(response)
+
+    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
+        _print(response)
+
+    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
+        _print(response)
+
+    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
+        _print(response)
+
+    def downgrade(self, action: str, response: DowngradeResponse) -> None:
+        _print(response)
 
     def endpoint_health(self, healths: Sequence[EndpointHealth]) -> None:
         values = []

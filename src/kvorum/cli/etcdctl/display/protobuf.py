@@ -5,17 +5,24 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from kvorum.cli.etcdctl.display.base import Display
-from kvorum.cli.etcdctl.exits import CommandError, Exit
-from kvorum.cli.etcdctl.gojson import fields_of
-from kvorum.cli.etcdctl.stdio import write
+from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.cli.shared.gojson import fields_of
+from kvorum.cli.shared.stdio import write
 from kvorum.proto.rpc_pb2 import (
+    AlarmResponse,
     DeleteRangeResponse,
+    DowngradeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
+    MemberAddResponse,
     MemberListResponse,
+    MemberPromoteResponse,
+    MemberRemoveResponse,
+    MemberUpdateResponse,
+    MoveLeaderResponse,
     PutResponse,
     RangeResponse,
     ResponseHeader,
@@ -76,7 +83,28 @@ class ProtobufDisplay(Display):
             f"marshal unsupported for type clientv3.LeaseRevokeResponse ({{{header}  {{}} [] 0}})",
         )
 
+    def alarm(self, response: AlarmResponse) -> None:
+        _print(response)
+
     def member_list(self, response: MemberListResponse) -> None:
+        _print(response)
+
+    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
+        _print(response)
+
+    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
+        _print(response)
+
+    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
+        _print(response)
+
+    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
+        _print(response)
+
+    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
+        _print(response)
+
+    def downgrade(self, action: str, response: DowngradeResponse) -> None:
         _print(response)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kvorum.cli.etcdctl.display.base import EndpointStatus
-from kvorum.cli.etcdctl.gonum import format_size
-from kvorum.proto.rpc_pb2 import Member
+from kvorum.cli.shared.gonum import format_size
+from kvorum.proto.rpc_pb2 import NONE, AlarmMember, AlarmType, Member
 
 
 def truth(value: bool) -> str:
@@ -37,3 +37,11 @@ def status_row(status: EndpointStatus) -> list[str]:
         str(response.raftAppliedIndex),
         ", ".join(response.errors),
     ]
+
+
+def alarm_text(alarm: AlarmMember) -> str:
+    """An alarm as Go prints the message; a zero is not printed."""
+    parts = [f"memberID:{alarm.memberID} "] if alarm.memberID else []
+    if alarm.alarm != NONE:
+        parts.append(f"alarm:{AlarmType.Name(alarm.alarm)} ")
+    return "".join(parts)

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
-from kvorum.cli.etcdctl.display.rows import member_row, status_row
-from kvorum.cli.etcdctl.goquote import to_text
-from kvorum.cli.etcdctl.stdio import write, write_error, write_text
+from kvorum.cli.etcdctl.display.rows import alarm_text, member_row, status_row
+from kvorum.cli.shared.goquote import quote, to_text
+from kvorum.cli.shared.stdio import write, write_error, write_text
 from kvorum.proto.kv_pb2 import Event, KeyValue
 from kvorum.proto.rpc_pb2 import (
+    AlarmResponse,
     DeleteRangeResponse,
+    DowngradeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
+    MemberAddResponse,
     MemberListResponse,
+    MemberPromoteResponse,
+    MemberRemoveResponse,
+    MemberUpdateResponse,
+    MoveLeaderResponse,
     PutResponse,
     RangeResponse,
+    ResponseHeader,
     TxnResponse,
     WatchResponse,
 )
@@ -86,9 +94,42 @@ class SimpleDisplay(Display):
         lines += [f"{lease.ID:016x}\n" for lease in response.leases]
         write_text("".join(lines))
 
+    def alarm(self, response: AlarmResponse) -> None:
+        write_text("".join(f"{alarm_text(alarm)}\n" for alarm in response.alarms))
+
     def member_list(self, response: MemberListResponse) -> None:
         for member in response.members:
             write_text(", ".join(member_row(member)) + "\n")
+
+    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
+        # What to start the new member with: the names that the others have, and its own.
+        cluster = ",".join(
+            f"{name if member.ID == response.member.ID else member.name}={url}"
+            for member in response.members
+            for url in member.peerURLs
+        )
+        write_text(
+            f"Member {response.member.ID:16x} added to cluster {response.header.cluster_id:16x}\n\n"
+            f"ETCD_NAME={quote(name)}\n"
+            f"ETCD_INITIAL_CLUSTER={quote(cluster)}\n"
+            f"ETCD_INITIAL_ADVERTISE_PEER_URLS={quote(peer_urls)}\n"
+            'ETCD_INITIAL_CLUSTER_STATE="existing"\n'
+        )
+
+    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
+        write_text(_changed(member_id, "removed from", response.header))
+
+    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
+        write_text(_changed(member_id, "updated in", response.header))
+
+    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
+        write_text(_changed(member_id, "promoted in", response.header))
+
+    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
+        write_text(f"Leadership transferred from {old_id:x} to {new_id:x}\n")
+
+    def downgrade(self, action: str, response: DowngradeResponse) -> None:
+        write_text(f"Downgrade {action} success, cluster version {response.version}\n")
 
     def endpoint_health(self, healths: Sequence[EndpointHealth]) -> None:
         for health in healths:
@@ -118,3 +159,7 @@ class SimpleDisplay(Display):
         if not self._is_hex:
             return value
         return b"".join(b"\\x%02x" % byte for byte in value)
+
+
+def _changed(member_id: int, what: str, header: ResponseHeader) -> str:
+    return f"Member {member_id:16x} {what} cluster {header.cluster_id:16x}\n"

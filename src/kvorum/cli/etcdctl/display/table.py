@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
 from kvorum.cli.etcdctl.display.rows import member_row, status_row, truth
-from kvorum.cli.etcdctl.grid import render
-from kvorum.cli.etcdctl.stdio import write_text
+from kvorum.cli.shared.grid import render
+from kvorum.cli.shared.stdio import write_text
 from kvorum.proto.rpc_pb2 import MemberListResponse
 
 MEMBER_HEADINGS = ("ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner")

@@ -1,0 +1,1 @@
+"""The commands of etcdutl, a module each."""
