@@ -1,0 +1,1 @@
+"""The protocol between members, as stock etcd speaks it on its peer port."""

@@ -1,0 +1,207 @@
+"""The peer port: everything that other members ask of this one, by HTTP/1.1.
+
+Source: shared facts, peer.md sections 1 and 2 (status, texts and their order checked there).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from kvorum.errors import DecodeError
+from kvorum.peer.bodies import (
+    MESSAGE_BODY_BYTES_MAX,
+    BodyReceiver,
+    SnapshotBody,
+    StreamBody,
+)
+from kvorum.peer.checks import (
+    NOT_FOUND,
+    check_sender,
+    method_not_allowed,
+    parse_hex_id,
+    refusal,
+    version_in,
+)
+from kvorum.peer.information import InformationService
+from kvorum.peer.posting import RAFT_PATH
+from kvorum.peer.probing import PROBING_PATH
+from kvorum.peer.reading import StreamKind
+from kvorum.peer.snapshots import SNAPSHOT_PATH, SnapshotReceiver
+from kvorum.peer.transport import PeerTransport
+from kvorum.proto.raftpb import Message
+from kvorum.rpc.exchange import Exchange, FixedReceiver
+from kvorum.rpc.http import JSON, TEXT, HttpRequest, HttpResponse
+from kvorum.rpc.http2.streams import Receiver
+from kvorum.server.log import Logger
+from kvorum.server.peer_ports import (
+    PeerInfoPort,
+    RaftPort,
+    RemovedSenderError,
+    WrongTargetError,
+)
+
+STREAM_PATH: Final = "/raft/stream/"
+TAKEN: Final = HttpResponse(204, b"", "")
+
+
+class PeerService:
+    """Answers requests on the peer port; see `kvorum.rpc.front.PathService`."""
+
+    def __init__(
+        self, transport: PeerTransport, port: RaftPort, info: PeerInfoPort, log: Logger
+    ) -> None:
+        self._transport = transport
+        self._options = transport.options
+        self._port = port
+        self._log = log
+        self._information = InformationService(info, self._options, log)
+
+    def covers(self, request: HttpRequest) -> bool:
+        """Nobody else answers on the peer port."""
+        return True
+
+    def open(self, request: HttpRequest, exchange: Exchange) -> Receiver:
+        path = request.path
+        if path == RAFT_PATH:
+            return self._checked(request, exchange, "POST", self._open_raft)
+        if path_is_stream(path):
+            return self._checked(request, exchange, "GET", self._open_stream)
+        if path == SNAPSHOT_PATH:
+            return self._checked(request, exchange, "POST", self._open_snapshot)
+        if path == PROBING_PATH:
+            return FixedReceiver(_probing_answer(), exchange)
+        return self._information.open(request, exchange) or FixedReceiver(NOT_FOUND, exchange)
+
+    def _checked(
+        self,
+        request: HttpRequest,
+        exchange: Exchange,
+        method: str,
+        handler: Callable[[HttpRequest, Exchange], Receiver],
+    ) -> Receiver:
+        if request.method != method:
+            return FixedReceiver(method_not_allowed(method), exchange)
+        exchange.common = (("X-Etcd-Cluster-ID", f"{self._options.cluster_id:x}"),)
+        if path_is_stream(request.path):
+            exchange.common += (("X-Server-Version", str(self._options.version)),)
+        refused = check_sender(request, self._options)
+        if refused is not None:
+            self._log.warn(
+                "refused a request of another member",
+                remote_peer_id=request.header(b"x-server-from"),
+                remote_cluster_id=request.header(b"x-etcd-cluster-id"),
+                error=refused.body.decode().strip(),
+            )
+            return FixedReceiver(refused, exchange)
+        return handler(request, exchange)
+
+    # Messages.
+
+    def _open_raft(self, request: HttpRequest, exchange: Exchange) -> Receiver:
+        self._note_sender(request)
+        return BodyReceiver(
+            exchange, self._take_message, self._log, size_max=MESSAGE_BODY_BYTES_MAX
+        )
+
+    def _take_message(self, body: bytes) -> HttpResponse:
+        try:
+            message = Message.decode(body)
+        except DecodeError:
+            return refusal(400, "error unmarshalling raft message")
+        return self._process(message) or TAKEN
+
+    def _process(self, message: Message) -> HttpResponse | None:
+        """Step a message; the refusal, if it is refused."""
+        try:
+            self._port.process(message)
+        except RemovedSenderError:
+            return _json_error("cannot process message from removed member")
+        except WrongTargetError:
+            self._log_wrong_target(message)
+        except Exception as error:
+            self._log.warn("failed to process a raft message", error=error)
+            return refusal(500, "error processing raft message")
+        return None
+
+    # Streams.
+
+    def _open_stream(self, request: HttpRequest, exchange: Exchange) -> Receiver:
+        words = request.path.removeprefix(STREAM_PATH).split("/")
+        kind = next((kind for kind in StreamKind if kind.value == words[0]), None)
+        if kind is None or len(words) != 2:
+            return FixedReceiver(refusal(404, "invalid path"), exchange)
+        sender = parse_hex_id(words[1])
+        if sender is None:
+            return FixedReceiver(refusal(404, "invalid from"), exchange)
+        if self._port.is_removed(sender):
+            return FixedReceiver(refusal(410, "removed member"), exchange)
+        self._note_sender(request)
+        peer = self._transport.peer(sender)
+        if peer is None:
+            return FixedReceiver(refusal(404, "error sender not found"), exchange)
+        if request.header(b"x-raft-to") != f"{self._options.member_id:x}":
+            return FixedReceiver(refusal(412, "to field mismatch"), exchange)
+        writer = peer.attach(kind, exchange, version_in(request, b"x-server-version"))
+        return StreamBody(writer.lost)
+
+    def _note_sender(self, request: HttpRequest) -> None:
+        """Learn where an unknown sender can be answered."""
+        sender = parse_hex_id(request.header(b"x-server-from"))
+        urls = [url for url in request.header(b"x-peerurls").split(",") if url]
+        if sender is not None and urls and not self._port.is_removed(sender):
+            self._transport.add_remote(sender, urls)
+
+    # Snapshots.
+
+    def _open_snapshot(self, request: HttpRequest, exchange: Exchange) -> Receiver:
+        self._note_sender(request)
+        receiver = SnapshotReceiver(self._port.snapshot_folder())
+        return SnapshotBody(exchange, receiver, self._take_snapshot, self._log)
+
+    async def _take_snapshot(self, receiver: SnapshotReceiver) -> HttpResponse:
+        message = receiver.check_complete()
+        if not receiver.is_snapshot:
+            return refusal(400, "wrong raft message type")
+        assert message.snapshot is not None
+        await receiver.close_file()
+        self._log.info(
+            "received and saved database snapshot",
+            snapshot_index=message.snapshot.metadata.index,
+            remote_snapshot_sender_id=f"{message.from_:x}",
+            bytes=receiver.size_bytes,
+        )
+        try:
+            await self._port.receive_snapshot(message, receiver.path)
+        except RemovedSenderError:
+            return _json_error("cannot process message from removed member")
+        except WrongTargetError:
+            self._log_wrong_target(message)
+        return TAKEN
+
+    def _log_wrong_target(self, message: Message) -> None:
+        """Drop what is for another member, which had our URL before, and say nothing.
+
+        Newer versions of stock answer 403. To the sender that means that it was removed, and it
+        stops; but it only has not heard yet that the other one was replaced by this one.
+        """
+        self._log.warn(
+            "ignored a raft message for another member",
+            from_=f"{message.from_:x}",
+            to=f"{message.to:x}",
+        )
+
+
+def path_is_stream(path: str) -> bool:
+    return path.startswith(STREAM_PATH)
+
+
+def _json_error(text: str) -> HttpResponse:
+    return HttpResponse(403, json.dumps({"message": text}, separators=(",", ":")).encode(), JSON)
+
+
+def _probing_answer() -> HttpResponse:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return HttpResponse(200, f'{{"OK":true,"Now":"{now}"}}\n'.encode(), TEXT)
