@@ -31,6 +31,7 @@ from kvorum.errors import (
     LeaseTtlTooLargeError,
     NotLeaderError,
 )
+from kvorum.histogram import Histogram, doubling
 from kvorum.lease.due import DueHeap, spread_expiries
 from kvorum.lease.lease import TTL_S_MAX, Lease, LeaseCheckpoint, decode
 from kvorum.storage.buckets import LEASE, lease_key
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kvorum.storage import Backend
+
+TTL_SECONDS: Final = doubling(1.0, 24)
+"""Buckets of granted TTLs."""
 
 REVOKES_PER_S_MAX: Final = 1_000
 """How many expired leases a leader is to revoke in a second. The owner's calls of `expired` keep
@@ -111,6 +115,8 @@ class Lessor:
         )
         self._retry_s = retry_s
         self._granted_total = self._revoked_total = self._renewed_total = 0
+        self.ttls_s = Histogram(TTL_SECONDS)
+        """Of the leases granted."""
         self.reload(backend)
 
     def reload(self, backend: Backend) -> None:
@@ -157,6 +163,7 @@ class Lessor:
             self._expiries.push(lease.expiry_due, lease_id)
             self._plan_checkpoint(lease, now)
         self._granted_total += 1
+        self.ttls_s.observe(lease.ttl)
         return lease
 
     def revoke(self, lease_id: int) -> None:

@@ -14,12 +14,14 @@ Source: shared facts, disk.md section 7.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from kvorum.mvcc.revision import row_key
 from kvorum.storage.buckets import FINISHED_COMPACT_REV, KEY, META
 
 if TYPE_CHECKING:
+    from kvorum.mvcc.compaction_hash import CompactionHashing
     from kvorum.mvcc.store import Store
 
 STEP_ROWS = 1000
@@ -29,10 +31,14 @@ STEP_ROWS = 1000
 class Compaction:
     """One compaction. `on_done`, if set, is called when the last row is gone."""
 
-    __slots__ = ("_store", "done", "on_done", "revision", "rows_removed")
+    __slots__ = ("_begun_s", "_hashing", "_store", "done", "on_done", "revision", "rows_removed")
 
-    def __init__(self, store: Store, revision: int) -> None:
+    def __init__(
+        self, store: Store, revision: int, hashing: CompactionHashing | None = None
+    ) -> None:
         self._store = store
+        self._begun_s = monotonic()
+        self._hashing = hashing
         self.revision = revision
         self.done = False
         self.rows_removed = 0
@@ -48,17 +54,31 @@ class Compaction:
         if self.done or store.hashes_running:
             return False
         assert store.compactions[0] is self
+        if self._hashing is not None:
+            self._hash_step(self._hashing)
+            return True
+        step_s = monotonic()
         rows = store.index.drop(self.revision, rows_max or STEP_ROWS)
         delete = store.backend.delete
         for row in rows:
             delete(KEY, row)
         self.rows_removed += len(rows)
-        store.counters.rows_compacted += len(rows)
+        counters, now_s = store.counters, monotonic()
+        counters.rows_compacted += len(rows)
+        counters.compaction_pauses_ms.observe((now_s - step_s) * 1000)
         if rows:
             return True
+        counters.compaction_totals_ms.observe((now_s - self._begun_s) * 1000)
+        counters.compacted_unix_s = time_ns() / 1e9
         store.backend.put(META, FINISHED_COMPACT_REV, row_key(self.revision))
         store.compactions.popleft()
         self.done = True
         if self.on_done is not None:
             self.on_done()
         return bool(store.compactions)
+
+    def _hash_step(self, hashing: CompactionHashing) -> None:
+        made = hashing.step()
+        if made is not None:
+            self._store.compaction_hashes.add(made)
+            self._hashing = None

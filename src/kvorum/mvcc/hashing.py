@@ -30,7 +30,8 @@ HASH_CHUNK_ROWS = 1000
 Rows = Sequence[tuple[bytes, bytes]]
 
 
-def _extended(crc: int, rows: Rows) -> int:
+def extended(crc: int, rows: Rows) -> int:
+    """The sum `crc`, continued over rows."""
     return int(google_crc32c.extend(crc, b"".join(chain.from_iterable(rows))))
 
 
@@ -75,7 +76,7 @@ class HashKV:
         """Hash some rows. Returns True when all is done."""
         assert self._open
         for rows in self._chunks:
-            self._crc = _extended(self._crc, rows)
+            self._crc = extended(self._crc, rows)
             return False
         self.close()
         return True
@@ -138,5 +139,5 @@ def hash_buckets(buckets: Iterable[tuple[Bucket, Iterable[Rows]]]) -> int:
     for bucket, chunks in buckets:
         crc = int(google_crc32c.extend(crc, bucket.name))
         for rows in chunks:
-            crc = _extended(crc, rows)
+            crc = extended(crc, rows)
     return crc

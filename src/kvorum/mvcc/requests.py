@@ -85,7 +85,7 @@ def range_at(store: Store, request: RangeRequest, newest: int, head: bytes = b""
         record = store.index.records.get(key)
         if record is None or not record[2]:
             return head
-        if not (request.count_only or _is_filtered(request)):
+        if not (request.count_only or is_filtered(request)):
             stored = store.value(record[0])
             if request.keys_only:
                 stored = without_value(stored)
@@ -93,7 +93,7 @@ def range_at(store: Store, request: RangeRequest, newest: int, head: bytes = b""
     return _range_many(store, request, revision if 0 < revision < newest else 0, head)
 
 
-def _is_filtered(request: RangeRequest) -> bool:
+def is_filtered(request: RangeRequest) -> bool:
     return bool(
         request.min_mod_revision
         or request.max_mod_revision
@@ -110,7 +110,7 @@ def _range_many(store: Store, request: RangeRequest, revision: int, head: bytes)
     tail = b"\x20" + varint(count) if count else b""
     if request.count_only:
         return head + tail
-    filtered, order, target = _is_filtered(request), int(request.sort_order), request.sort_target
+    filtered, order, target = is_filtered(request), int(request.sort_order), request.sort_target
     if target != SORT_BY_KEY and order == SORT_NONE:
         # Stock sorts what the limit left (one key more than asked for), for such a request alone.
         fetch_max, order = limit + 1 if limit > 0 and not filtered else 0, SORT_ASCEND

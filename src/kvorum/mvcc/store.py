@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 from kvorum.errors import CompactedError, CorruptionError, FutureRevisionError
+from kvorum.histogram import Histogram, doubling
 from kvorum.mvcc.compaction import Compaction
+from kvorum.mvcc.compaction_hash import CompactionHashes, CompactionHashing
 from kvorum.mvcc.events import Event
 from kvorum.mvcc.hashing import HashKV
 from kvorum.mvcc.history import HISTORY_CHUNK_ROWS, read_history
@@ -51,6 +54,12 @@ class LeaseAttacher(Protocol):
     def detach(self, lease_id: int, key: bytes) -> None: ...
 
 
+COMPACTION_PAUSE_MS = doubling(1.0, 13)
+COMPACTION_TOTAL_MS = doubling(100.0, 14)
+INDEX_PAUSE_MS = doubling(0.5, 14)
+"""Buckets of how long compactions take."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What a store has done since it was made, for the metrics."""
@@ -62,7 +71,15 @@ class Counters:
     deletes: int = 0
     """Deletions asked for, whatever they found."""
     txns: int = 0
+    """Transactions of more than one operation."""
     rows_compacted: int = 0
+    compacted_unix_s: float = 0
+    """When a compaction last ended; 0: none did."""
+    compaction_pauses_ms: Histogram = field(default_factory=lambda: Histogram(COMPACTION_PAUSE_MS))
+    """Of each step."""
+    compaction_totals_ms: Histogram = field(default_factory=lambda: Histogram(COMPACTION_TOTAL_MS))
+    compaction_index_pauses_ms: Histogram = field(default_factory=lambda: Histogram(INDEX_PAUSE_MS))
+    """Of taking up a compaction."""
 
 
 OnEvents = Callable[[int, list[Event]], None]
@@ -100,6 +117,7 @@ class Store:
         self.writer: WriteTxn | None = None
         self.counters = Counters()
         self.hashes_running = 0
+        self.compaction_hashes = CompactionHashes()
         self.reload(backend)
 
     def reload(self, backend: Backend) -> None:
@@ -110,6 +128,7 @@ class Store:
         """
         assert self.writer is None
         self.backend = backend
+        self.compaction_hashes.clear()
         self.compactions: deque[Compaction] = deque()
         self.leases: dict[bytes, int] = {}
         finished = self._stored_revision(FINISHED_COMPACT_REV)
@@ -225,11 +244,16 @@ class Store:
             raise CompactedError
         if revision > self.revision:
             raise FutureRevisionError
-        self.compact_revision = revision
+        begun_s = monotonic()
+        previous, self.compact_revision = self.compact_revision, revision
         self.index.liveness.forget(revision)
         self.backend.put(META, SCHEDULED_COMPACT_REV, row_key(revision))
-        compaction = Compaction(self, revision)
+        hashing = None
+        if self.compaction_hashes.enabled:
+            hashing = CompactionHashing(self, revision, previous)
+        compaction = Compaction(self, revision, hashing)
         self.compactions.append(compaction)
+        self.counters.compaction_index_pauses_ms.observe((monotonic() - begun_s) * 1000)
         return compaction
 
     def step_compaction(self, rows_max: int | None = None) -> bool:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, final
 
 from kvorum.mvcc import watch_response as response
@@ -198,6 +198,15 @@ class WatchHub:
             stalled=behind - len(self.unsynced),
             events_total=self._events_total,
         )
+
+    def revisions_owed(self) -> int:
+        """Revisions that the watchers who are behind have still to be shown, added up.
+
+        Cost: O(watchers behind).
+        """
+        after = self._history.revision + 1
+        behind = chain(self.unsynced, *(stream.stalled for stream in self._streams))
+        return sum(after - watcher.min_revision for watcher in behind)
 
     # --- what streams call
 

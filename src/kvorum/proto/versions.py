@@ -61,7 +61,7 @@ MIN_CLUSTER_VERSION = Version(3, 0, 0)
 Source: etcd api/version, MinClusterVersion.
 """
 
-EMULATED_MINORS = ("3.2", "3.3", "3.4", "3.5", "3.6")
+EMULATED_MINORS = ("3.2", "3.3", "3.4", "3.5", "3.6", "3.7")
 """The values of `--emulated-version`."""
 
 VERSION_NOT_DECIDED = "not_decided"

@@ -23,6 +23,10 @@ class Alarms:
     __slots__ = ("_active", "_backend", "corrupt", "no_space")
 
     def __init__(self, backend: Backend) -> None:
+        self.reload(backend)
+
+    def reload(self, backend: Backend) -> None:
+        """Forget everything and read the alarms back from `backend`."""
         self._backend = backend
         self._active: set[Alarm] = set()
         for rows in backend.scan(ALARM):
@@ -75,5 +79,5 @@ def alarm_text(alarm: Alarm) -> str:
     """An alarm as `Status.errors` shows it: Go's text form of the message."""
     member_id, kind = alarm
     names: dict[int, str] = {NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
-    name = names.get(kind, str(kind))
-    return f"memberID:{member_id} alarm:{name} "
+    member = f"memberID:{member_id} " if member_id else ""  # a zero is not written
+    return f"{member}alarm:{names.get(kind, str(kind))} " if kind else member

@@ -12,20 +12,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kvorum.cluster.ids import hex_id
 from kvorum.cluster.members import Cluster
-from kvorum.errors import CorruptClusterError, DecodeError, LeaseNotFoundError, NoSpaceError
+from kvorum.errors import (
+    ConfigError,
+    CorruptClusterError,
+    DecodeError,
+    LeaseNotFoundError,
+    NoSpaceError,
+)
 from kvorum.lease import Lessor
 from kvorum.mvcc import requests
 from kvorum.mvcc import txn as transactions
 from kvorum.mvcc.store import Store
 from kvorum.proto.etcdserver_pb2 import Request as V2Request
-from kvorum.proto.membership_pb2 import ClusterMemberAttrSetRequest, ClusterVersionSetRequest
+from kvorum.proto.membership_pb2 import (
+    ClusterMemberAttrSetRequest,
+    ClusterVersionSetRequest,
+    DowngradeInfoSetRequest,
+)
 from kvorum.proto.raft_internal_pb2 import InternalRaftRequest
 from kvorum.proto.rpc_pb2 import (
     CORRUPT,
     NOSPACE,
     AlarmRequest,
     AlarmResponse,
+    AlarmType,
     CompactionRequest,
     DeleteRangeRequest,
     LeaseCheckpointRequest,
@@ -37,11 +49,27 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.proto.versions import Version, parse_version
 from kvorum.server import entries, v2requests
-from kvorum.server.alarms import Alarm, Alarms, alarm_member, alarm_text
+from kvorum.server.alarms import Alarm, Alarms, alarm_member
 from kvorum.server.header import Headers
 from kvorum.server.log import Logger
+from kvorum.server.quota import txn_cost
 
 ApplyMethod = Callable[[Any], bytes]
+
+APPLIED_FIELDS = (
+    "put",
+    "delete_range",
+    "txn",
+    "compaction",
+    "lease_grant",
+    "lease_revoke",
+    "alarm",
+    "lease_checkpoint",
+    "cluster_version_set",
+    "cluster_member_attr_set",
+    "downgrade_info_set",
+)
+"""The requests that are known here: fields of InternalRaftRequest, and methods of `Applier`."""
 
 
 class Applier:
@@ -52,6 +80,7 @@ class Applier:
         headers: for responses.
         version_changed: called with the new cluster version.
         compaction_started: called when there is a compaction to go on with.
+        note_growth: called when the database may have grown.
         log: membership and version changes are told.
     """
 
@@ -65,6 +94,7 @@ class Applier:
         *,
         version_changed: Callable[[Version], None],
         compaction_started: Callable[[], None],
+        note_growth: Callable[..., None],
         log: Logger,
     ) -> None:
         self._store = store
@@ -74,25 +104,19 @@ class Applier:
         self._headers = headers
         self._version_changed = version_changed
         self._compaction_started = compaction_started
+        self._note_growth = note_growth
         self._log = log
         self._by_field: Mapping[str, ApplyMethod] = {
-            "put": self.put,
-            "delete_range": self.delete_range,
-            "txn": self.txn,
-            "compaction": self.compaction,
-            "lease_grant": self.lease_grant,
-            "lease_revoke": self.lease_revoke,
-            "alarm": self.alarm,
-            "lease_checkpoint": self.lease_checkpoint,
-            "cluster_version_set": self.cluster_version_set,
-            "cluster_member_attr_set": self.cluster_member_attr_set,
+            name: getattr(self, name) for name in APPLIED_FIELDS
         }
         self._by_tag: Mapping[bytes, ApplyMethod] = {
             entries.ALARM: self.alarm,
+            entries.COMPACTION: self.compaction,
             entries.LEASE_REVOKE: self.lease_revoke,
             entries.LEASE_CHECKPOINT: self.lease_checkpoint,
             entries.CLUSTER_VERSION_SET: self.cluster_version_set,
             entries.CLUSTER_MEMBER_ATTR_SET: self.cluster_member_attr_set,
+            entries.DOWNGRADE_INFO_SET: self.downgrade_info_set,
         }
 
     def method(self, request: InternalRaftRequest | V2Request) -> tuple[ApplyMethod, Any]:
@@ -121,6 +145,7 @@ class Applier:
     def put(self, request: PutRequest) -> bytes:
         self._check_alarms(grows=True)
         body = requests.apply_put(self._store, request)
+        self._note_growth()
         return self._headers.at(self._store.revision) + body
 
     def delete_range(self, request: DeleteRangeRequest) -> bytes:
@@ -129,7 +154,13 @@ class Applier:
         return self._headers.at(self._store.revision) + body
 
     def txn(self, request: TxnRequest) -> bytes:
-        self._check_alarms(grows=self._alarms.no_space and transactions.has_put(request))
+        self._check_alarms(grows=self._alarms.no_space and txn_cost(request) > 0)
+        body = transactions.apply_txn(self._store, request)
+        self._note_growth(request)
+        return self._headers.at(self._store.revision) + body
+
+    def read_txn(self, request: TxnRequest) -> bytes:
+        """A transaction that only reads. It does not come from the log, so no alarm forbids it."""
         body = transactions.apply_txn(self._store, request)
         return self._headers.at(self._store.revision) + body
 
@@ -147,6 +178,7 @@ class Applier:
     def lease_grant(self, request: LeaseGrantRequest) -> bytes:
         self._check_alarms(grows=True)
         lease = self._lessor.grant(request.ID, request.TTL)
+        self._note_growth()
         response = LeaseGrantResponse(ID=lease.id, TTL=lease.ttl)
         return self._headers.at(self._store.revision) + response.SerializeToString()
 
@@ -185,12 +217,16 @@ class Applier:
             if request.alarm in {NOSPACE, CORRUPT}:
                 self._alarms.activate(alarm)
                 found = [alarm]
-                self._log.warn("alarm raised", alarm=alarm_text(alarm).strip())
+                self._tell_alarm("alarm raised", alarm)
         elif self._alarms.deactivate(alarm):
             found = [alarm]
-            self._log.warn("alarm disarmed", alarm=alarm_text(alarm).strip())
+            self._tell_alarm("alarm disarmed", alarm)
         response = AlarmResponse(alarms=map(alarm_member, found))
         return self._headers.at(self._store.revision) + response.SerializeToString()
+
+    def _tell_alarm(self, message: str, alarm: Alarm) -> None:
+        member_id, kind = alarm
+        self._log.warn(message, alarm=AlarmType.Name(kind), from_=hex_id(member_id))
 
     # Membership.
 
@@ -201,6 +237,18 @@ class Applier:
     def cluster_member_attr_set(self, request: ClusterMemberAttrSetRequest) -> bytes:
         attributes = request.member_attributes
         self._cluster.set_attributes(request.member_ID, attributes.name, attributes.client_urls)
+        return self._headers.at(self._store.revision)
+
+    def downgrade_info_set(self, request: DowngradeInfoSetRequest) -> bytes:
+        target: Version | None = None
+        try:
+            target = parse_version(request.ver) if request.enabled else None
+        except ConfigError as error:
+            # No member proposes this; stock would end with it.
+            self._log.error("no downgrade: its target cannot be read", error=error)
+        self._cluster.set_downgrade_target(target)
+        if target is not None:
+            self._log.info("The server is ready to downgrade", target_version=str(target))
         return self._headers.at(self._store.revision)
 
     def v2_request(self, request: V2Request) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 monotonic_s = time.monotonic
+monotonic_ns = time.monotonic_ns
 
 
 def unix_ms() -> int:

@@ -27,6 +27,7 @@ ALARM: Final = b"\x52"
 LEASE_CHECKPOINT: Final = b"\x5a"
 CLUSTER_VERSION_SET: Final = varint(1300 << 3 | 2)
 CLUSTER_MEMBER_ATTR_SET: Final = varint(1301 << 3 | 2)
+DOWNGRADE_INFO_SET: Final = varint(1302 << 3 | 2)
 
 _HEADER: Final = varint(100 << 3 | 2)
 

@@ -24,6 +24,7 @@ REVOKES_PER_S_MAX: Final = 1000
 REVOKES_PER_ROUND_MAX: Final = int(REVOKES_PER_S_MAX * ROUND_S)
 CHECKPOINTS_PER_ROUND_MAX: Final = 1000
 
+Done = Callable[["asyncio.Future[bytes]"], None]
 ProposeOwn = Callable[[bytes, Any], "asyncio.Future[bytes]"]
 
 
@@ -35,13 +36,15 @@ class LeaseKeeper:
         self._propose = propose
         self._checkpoints = options.lease_checkpoint_interval_s is not None
         self._under_way = 0
+        self.expired_total = 0
+        """Leases that ran out and were revoked for it."""
 
     def round(self) -> None:
         """Propose what has become due."""
         room = REVOKES_PER_ROUND_MAX - self._under_way
         if room > 0:
             for lease_id in self._lessor.expired(room):
-                self._send(entries.LEASE_REVOKE, LeaseRevokeRequest(ID=lease_id))
+                self._send(entries.LEASE_REVOKE, LeaseRevokeRequest(ID=lease_id), self._expired)
         if self._checkpoints:
             self._checkpoint()
 
@@ -59,13 +62,19 @@ class LeaseKeeper:
             request = LeaseCheckpointRequest(checkpoints=checkpoints)
             self._send(entries.LEASE_CHECKPOINT, request)
 
-    def _send(self, tag: bytes, request: Any) -> None:
+    def _send(self, tag: bytes, request: Any, done: Done | None = None) -> None:
         try:
             future = self._propose(tag, request)
         except WireError:
             return  # the queue is full; the lessor offers the lease again
         self._under_way += 1
         future.add_done_callback(self._done)
+        if done is not None:
+            future.add_done_callback(done)
+
+    def _expired(self, future: asyncio.Future[bytes]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.expired_total += 1
 
     def _done(self, future: asyncio.Future[bytes]) -> None:
         self._under_way -= 1

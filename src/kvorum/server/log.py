@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from types import FrameType
@@ -59,7 +60,7 @@ _BLANK = "<redacted>"
 class Logger:
     """Hands events of at least `level` to a sink, with fields common to all of them."""
 
-    __slots__ = ("_common", "_name", "_sink", "level")
+    __slots__ = ("__weakref__", "_common", "_family", "_name", "_sink", "level")
 
     def __init__(
         self,
@@ -68,21 +69,30 @@ class Logger:
         *,
         name: str = "",
         common: Mapping[str, Any] | None = None,
+        family: weakref.WeakSet[Logger] | None = None,
     ) -> None:
         self._sink = sink
         self._name = name
         self._common = dict(common or {})
         self.level = level
+        # Each has its level at hand, as that is asked for often and set never, or nearly.
+        self._family: weakref.WeakSet[Logger] = weakref.WeakSet() if family is None else family
+        self._family.add(self)
+
+    def set_level(self, level: Level) -> None:
+        """Another level, from now on: here, and in all loggers that come from the same one."""
+        for logger in tuple(self._family):
+            logger.level = level
 
     def named(self, name: str) -> Logger:
         """A logger of a part: its lines have `"logger":name`."""
         full = f"{self._name}.{name}" if self._name else name
-        return Logger(self._sink, self.level, name=full, common=self._common)
+        return Logger(self._sink, self.level, name=full, common=self._common, family=self._family)
 
     def bound(self, **fields: Any) -> Logger:
         """A logger whose lines all have these fields."""
         common = self._common | fields
-        return Logger(self._sink, self.level, name=self._name, common=common)
+        return Logger(self._sink, self.level, name=self._name, common=common, family=self._family)
 
     def enabled(self, level: Level) -> bool:
         """Whether a line of this level is written: ask before making costly fields."""

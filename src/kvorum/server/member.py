@@ -9,62 +9,88 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from kvorum.cluster.ids import RequestIds, hex_id
 from kvorum.cluster.versions import check_not_downgraded
-from kvorum.errors import StoppedError, WireError
+from kvorum.errors import KvorumError, StoppedError, WireError
 from kvorum.lease import Lessor
 from kvorum.mvcc.rules import V3_4, V3_5, V3_6, Rules
 from kvorum.mvcc.store import Store
 from kvorum.mvcc.watch import WatchHub
 from kvorum.mvcc.watch_ports import WatchLimits
-from kvorum.proto.membership_pb2 import (
-    Attributes,
-    ClusterMemberAttrSetRequest,
-    ClusterVersionSetRequest,
-)
+from kvorum.proto.raftpb import ConfChange, Snapshot
+from kvorum.proto.rpc_pb2 import CompactionRequest
 from kvorum.proto.versions import Version
 from kvorum.raft import Config as RaftConfig
 from kvorum.raft import RawNode, StateRole
-from kvorum.server import entries, v2requests
+from kvorum.server import entries
 from kvorum.server.alarms import Alarms
 from kvorum.server.applier import Applier
 from kvorum.server.apply import ApplyLoop
-from kvorum.server.clock import monotonic_s, unix_ms
+from kvorum.server.clock import monotonic_ns, monotonic_s, unix_ms
+from kvorum.server.cluster_work import ClusterWork
+from kvorum.server.compactors import Compactor, Retention, rule_of
+from kvorum.server.database_workers import DatabaseWorkers
+from kvorum.server.defragmenting import Defragmenter
 from kvorum.server.disk import DiskWriter
 from kvorum.server.header import Headers
+from kvorum.server.inbox import Inbox
 from kvorum.server.leases import ROUND_S, LeaseKeeper
 from kvorum.server.log import Logger
-from kvorum.server.node import Node, NoPeers
+from kvorum.server.metrics.counters import MemberCounters
+from kvorum.server.node import Node
 from kvorum.server.opening import OpenedMember
 from kvorum.server.options import ServerOptions
+from kvorum.server.peer_ports import Network, NoPeers, PeerQueriesPort, PeerTransportPort
 from kvorum.server.proposals import Proposals
+from kvorum.server.quota import Quota
+from kvorum.server.receiving import SnapshotReceiver, use_database
+from kvorum.server.slow import SlowRequests
+from kvorum.server.snapshot_sending import SnapshotSources
 from kvorum.server.snapshots import Snapshotter
 from kvorum.storage import CommitFailedError
 from kvorum.storage.buckets import META, STORAGE_VERSION
 
 STORAGE_VERSION_SINCE: Final = Version(3, 6)
-LOG_ATTRIBUTES_SINCE: Final = Version(3, 5)
-"""From here on members publish themselves by requests of their own, not by the v2 store's."""
-
-PUBLISH_RETRY_S: Final = 0.5
 MAX_INFLIGHT_MESSAGES: Final = 512
 MAX_SIZE_PER_MESSAGE: Final = 1024 * 1024
+REMOVED_DELAY_S: Final = 1.0
 APPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 """Committed entries handed out at once; bounds how long one pass of apply holds the loop."""
+
+
+class RemovedError(KvorumError):
+    """The member was removed from its cluster; it has stopped for good."""
+
+    def __init__(self) -> None:
+        super().__init__("the member has been permanently removed from the cluster")
 
 
 class EtcdServer:
     """See the module. Built on a running loop; `start` makes it take part."""
 
-    def __init__(self, options: ServerOptions, opened: OpenedMember, log: Logger) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        opened: OpenedMember,
+        log: Logger,
+        network: Network | None = None,
+    ) -> None:
         self.options = options
         self.log = log
         self.member_id = opened.member_id
+        self.is_new = opened.is_new
         self.cluster = opened.cluster
         self.backend = opened.backend
         self.headers = Headers(opened.cluster.id, opened.member_id)
+        self.counters = MemberCounters()
+        self.workers = DatabaseWorkers(opened.backend)
+        self.snapshot_sources = SnapshotSources(
+            opened.backend, log, self.counters.db_snapshot_s, self.workers.gate
+        )
+        self.defragmenter = Defragmenter(opened.backend, self.workers, self.counters, log)
         self.stopping = asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the error that ends the member."""
@@ -73,18 +99,31 @@ class EtcdServer:
         self._watch_scheduled = False
         self._compaction_scheduled = False
         self._was_leader = False
-        self._version_proposal: asyncio.Future[bytes] | None = None
+        self._is_caught_up = False
 
         ids = RequestIds(opened.member_id, unix_ms())
-        self.proposals = Proposals(options, ids, opened.applied_index)
+        self.slow = SlowRequests(options.warning_apply_s, self.counters, log)
+        self.wal_figures = opened.wal.figures
+        self.snapshot_figures = opened.snapshot_files.figures
+        self.proposals = Proposals(options, ids, opened.applied_index, self.slow)
         self._open_state(options)
         self._join(options, opened)
-        self.leases = LeaseKeeper(self.lessor, self._propose_own, options)
+        self._connect(opened, network)
+        self.leases = LeaseKeeper(self.lessor, self.propose_own, options)
+        self._compactor: asyncio.Task[None] | None = None
 
     def _open_state(self, options: ServerOptions) -> None:
         """Read leases and keys back; wire who tells whom of changes."""
         rules = rules_of(options.version)
         self.alarms = Alarms(self.backend)
+        self.quota = Quota(
+            options.quota_bytes,
+            size=self.backend.size,
+            member_id=self.member_id,
+            alarms=self.alarms,
+            propose=self.propose_own,
+            log=self.log,
+        )
         self.lessor = Lessor(
             self.backend,
             monotonic_s,
@@ -110,6 +149,7 @@ class EtcdServer:
             self.headers,
             version_changed=self._cluster_version_changed,
             compaction_started=self.go_on_compacting,
+            note_growth=self.quota.note_growth,
             log=self.log,
         )
 
@@ -133,25 +173,86 @@ class EtcdServer:
             )
         )
         self._snapshotter = Snapshotter(options, opened, self._disk, self.log)
+        receiver = self.receiver = SnapshotReceiver(
+            options.data_dir / "member" / "snap",
+            opened.snapshot_files,
+            opened.wal,
+            self._replace_state,
+        )
         loop = ApplyLoop(
             self.applier,
             self.proposals,
             self.cluster,
             raw.apply_conf_change,
+            self._conf_applied,
             self._snapshotter,
             self.backend,
+            self.counters,
+            self.slow,
         )
         self.node = self.proposals.node = Node(
             raw,
             opened.storage,
             self._disk,
-            NoPeers(),
             apply=loop.apply,
+            save_snapshot=receiver.save,
+            restore=receiver.restore,
+            next_id=self.proposals.next_id,
             role_changed=self._role_changed,
             dropped=self.proposals.dropped,
             failed=self._fail,
         )
         self._snapshotter.flush_state = self.node.flush_state
+        self._snapshotter.is_replaced = lambda: bool(self.node.snapshots_under_way())
+
+    def _connect(self, opened: OpenedMember, network: Network | None) -> None:
+        """Make the ways to the other members."""
+        self.inbox = Inbox(
+            self.member_id,
+            self.cluster,
+            self.node,
+            self.snapshot_sources,
+            self.receiver,
+            folder=self.options.data_dir / "member" / "snap",
+            removed=self._removed,
+            log=self.log,
+        )
+        self._snapshotter.holds_log = self.inbox.holds_log
+        self.transport: PeerTransportPort = NoPeers()
+        self.queries: PeerQueriesPort | None = None
+        if network is not None:
+            self.transport = network.connect(self.inbox)
+            self.queries = network.queries
+        self.node.transport = self.transport
+        for member in self.cluster.members():
+            self.transport.add_peer(member.id, member.peer_urls)
+        for member_id, urls in opened.remotes:
+            self.transport.add_remote(member_id, urls)
+        self.work = work = ClusterWork(self)
+        self.announcer, self.leadership = work.announcer, work.leadership
+        self.reconfiguration, self.leader_calls = work.reconfiguration, work.leader_calls
+
+    # What reconfiguration and leadership need.
+
+    def propose_conf_change(self, change: ConfChange) -> None:
+        self.node.propose_conf_change(change)
+
+    def next_id(self) -> int:
+        return self.proposals.next_id()
+
+    def timeout_error(self, begun_s: float) -> WireError:
+        return self.leadership.timeout_error(begun_s)
+
+    def leader_id(self) -> int:
+        return self.node.raw.raft.lead
+
+    def transfer_leader(self, member_id: int) -> None:
+        self.node.transfer_leader(member_id)
+
+    def matched(self) -> dict[int, int]:
+        """How far each member's log is known to agree with ours; we lead."""
+        progress = self.node.raw.raft.tracker.progress
+        return {member_id: one.match for member_id, one in progress.items()}
 
     # Life.
 
@@ -160,10 +261,14 @@ class EtcdServer:
 
         Raises:
             DowngradeError: the cluster runs at a higher version than this member has.
+            RemovedError: it is no member any more.
+            InconsistentError: its data is not that of the others.
             KvorumError: the log or the database failed meanwhile.
         """
         options = self.options
         check_not_downgraded(options.version, self.cluster.version)
+        if self.cluster.is_removed(self.member_id):
+            raise RemovedError
         self.log.info(
             "starting etcd server",
             local_member_id=hex_id(self.member_id),
@@ -174,10 +279,17 @@ class EtcdServer:
         self._every(options.batch_interval_s, self._commit_round)
         self._every(ROUND_S, self._lease_round)
         self._every(options.watch_progress_interval_s, self.hub.progress_round)
+        self.work.start(self._every)
+        if options.initial_corrupt_check and not self.is_new:
+            await self.work.corruption.check_initially()
         if self.store.compactions:
             self.go_on_compacting()
+        if options.retention is not None:
+            self._start_compactor(options.retention)
         self.node.start(at_once=options.initial_election_tick_advance)
-        await self._unless_failed(self._publish())
+        await self._unless_failed(self.announcer.publish(self.stopping))
+        self._is_caught_up = True
+        check_not_downgraded(options.version, self.cluster.version)
 
     async def _unless_failed(self, work: Coroutine[None, None, None]) -> None:
         """Wait for `work`, or for the error that ends the member: it would wait for ever then."""
@@ -190,13 +302,25 @@ class EtcdServer:
         finally:
             task.cancel()
 
+    async def leave(self) -> None:
+        """Let another member lead, if this one does, and take leave of all of them."""
+        await self.leadership.hand_over()
+        self.transport.stop()
+
     async def stop(self) -> None:
         """Answer nothing more, write down what was applied, close the files."""
         self.stopping.set()
         for timer in self._timers:
             timer.cancel()
+        if self._compactor is not None:
+            self._compactor.cancel()
+        self.work.stop()
+        self.transport.stop()
         self.node.stop()
         self.proposals.pending.fail_all(StoppedError())
+        await self.snapshot_sources.stop()
+        await self.workers.stop()
+        await self.defragmenter.stop()
         await self._disk.stop(self.node.take_late_state())
         try:
             self.backend.close()
@@ -239,9 +363,12 @@ class EtcdServer:
         self._snapshotter.go_on()
 
     def _lease_round(self) -> None:
-        self.proposals.pending.expire(monotonic_s())
+        self.proposals.pending.expire(monotonic_s(), self._timeout_by_deadline)
         if self.is_leader:
             self.leases.round()
+
+    def _timeout_by_deadline(self, deadline_s: float) -> WireError:
+        return self.timeout_error(deadline_s - self.options.request_timeout_s)
 
     def _wake_watches(self) -> None:
         if not self._watch_scheduled:
@@ -268,7 +395,66 @@ class EtcdServer:
         if self.store.compactions:
             self.go_on_compacting()
 
+    def _start_compactor(self, retention: Retention) -> None:
+        compactor = Compactor(
+            rule_of(retention, monotonic_ns),
+            revision=lambda: self.store.revision,
+            leads=lambda: self.is_leader,
+            compact=self._propose_compaction,
+            sleep=asyncio.sleep,
+            clock_ns=monotonic_ns,
+            log=self.log,
+        )
+
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self._fail(error)
+
+        self._compactor = self._loop.create_task(compactor.run())
+        self._compactor.add_done_callback(ended)
+
+    async def _propose_compaction(self, revision: int) -> None:
+        await self.propose_own(entries.COMPACTION, CompactionRequest(revision=revision))
+
     # What happens to the state.
+
+    def _replace_state(self, database: Path, snapshot: Snapshot) -> None:
+        """Let a leader's database take the place of ours, and read everything anew from it."""
+        index = snapshot.metadata.index
+        self.log.info("applying snapshot", incoming_leader_snapshot_index=index)
+        use_database(self.backend, self.cluster, database, snapshot)
+        self.alarms.reload(self.backend)
+        self.lessor.reload(self.backend)
+        self.store.reload(self.backend)
+        for member in self.cluster.members():
+            self.transport.add_peer(member.id, member.peer_urls)
+            self.transport.update_peer(member.id, member.peer_urls)
+        for member_id in self.cluster.removed_ids():
+            self.transport.remove_peer(member_id)
+        self.hub.resync(self.store)
+        self._snapshotter.restored(snapshot)
+        self.proposals.note_applied(index)
+        self.log.info("applied snapshot", incoming_leader_snapshot_index=index)
+
+    def _conf_applied(self, change: ConfChange, refusal: Exception | None) -> None:
+        """A configuration change has been done, or refused: reach the members there are now."""
+        member_id = change.node_id
+        if refusal is None and member_id:
+            member = self.cluster.member(member_id)
+            if member is None:
+                self.transport.remove_peer(member_id)
+                if member_id == self.member_id:
+                    # Not at once: the others should hear that this member has heard of it.
+                    self._loop.call_later(REMOVED_DELAY_S, self._removed)
+            else:
+                self.transport.add_peer(member_id, member.peer_urls)
+                self.transport.update_peer(member_id, member.peer_urls)
+        self.reconfiguration.applied(change.id, refusal)
+
+    def _removed(self) -> None:
+        """Stop: this member is no part of the cluster any more, and never will be again."""
+        self._fail(RemovedError())
 
     def _delete_keys(self, keys: Sequence[bytes]) -> None:
         """Delete a revoked lease's keys, all in one revision."""
@@ -278,8 +464,18 @@ class EtcdServer:
         writer.end()
 
     def _cluster_version_changed(self, version: Version) -> None:
-        if version >= STORAGE_VERSION_SINCE and self.options.version >= STORAGE_VERSION_SINCE:
+        if self._is_caught_up:  # else the log may go on to a lower one
+            check_not_downgraded(self.options.version, version)
+        if self.options.version < STORAGE_VERSION_SINCE:
+            return
+        if version >= STORAGE_VERSION_SINCE:
             self.backend.put(META, STORAGE_VERSION, str(version).encode())
+        elif self.backend.get(META, STORAGE_VERSION) is not None:
+            # Down to a format that has no such row. What the log has of newer requests is left
+            # behind with a snapshot: older members could not read them.
+            self.log.info("updating storage version", new_storage_version=str(version))
+            self.backend.delete(META, STORAGE_VERSION)
+            self._snapshotter.want()
 
     # Leadership.
 
@@ -290,70 +486,22 @@ class EtcdServer:
     def _role_changed(self) -> None:
         raft = self.node.raw.raft
         self.headers.set_term(raft.term)
+        self.counters.note_leader(raft.lead)
+        self.leadership.note()
         name = hex_id(self.member_id)
         leads, led = self.is_leader, self._was_leader
         self._was_leader = leads
         if leads and not led:
             self.log.info(f"{name} became leader at term {raft.term}")
             self.lessor.promote(self.options.election_timeout_s)
-            if self.cluster.version is None or self.cluster.version < self.options.version.cluster:
-                self._version_proposal = self._propose_cluster_version()
+            self.announcer.start_agreeing()
         elif led and not leads:
             self.lessor.demote()
         if raft.lead:
             leader = hex_id(raft.lead)
             self.log.info(f"raft.node: {name} elected leader {leader} at term {raft.term}")
 
-    # What the member says of itself through the log.
-
-    async def _publish(self) -> None:
-        """Make this member's name and URLs known; if it leads, the cluster's version as well."""
-        options = self.options
-        while True:
-            try:
-                await self._propose_attributes()
-                break
-            except WireError as error:
-                if self.stopping.is_set():
-                    raise
-                self.log.warn("failed to publish local member to cluster", error=error)
-                await asyncio.sleep(PUBLISH_RETRY_S)
-        self.log.info(
-            "published local member to cluster through raft",
-            local_member_id=hex_id(self.member_id),
-            local_member_attributes=f"{{Name:{options.name} ClientURLs:"
-            f"[{' '.join(options.client_urls)}]}}",
-            cluster_id=hex_id(self.cluster.id),
-            publish_timeout=f"{options.request_timeout_s:g}s",
-        )
-        if self._version_proposal is not None:
-            # Else the first clients would be told that the version is not decided.
-            await asyncio.wait((self._version_proposal,))
-            self._version_proposal.exception()  # a new leader proposes again
-
-    def _propose_attributes(self) -> asyncio.Future[bytes]:
-        options = self.options
-        if options.version < LOG_ATTRIBUTES_SINCE:
-            mine = v2requests.Attributes(self.member_id, options.name, options.client_urls)
-            return self._propose_v2(v2requests.publish_attributes(self.proposals.next_id(), mine))
-        attributes = Attributes(name=options.name, client_urls=options.client_urls)
-        request = ClusterMemberAttrSetRequest(
-            member_ID=self.member_id, member_attributes=attributes
-        )
-        return self._propose_own(entries.CLUSTER_MEMBER_ATTR_SET, request)
-
-    def _propose_cluster_version(self) -> asyncio.Future[bytes]:
-        version = self.options.version.cluster
-        if self.options.version < LOG_ATTRIBUTES_SINCE:
-            return self._propose_v2(v2requests.publish_version(self.proposals.next_id(), version))
-        request = ClusterVersionSetRequest(ver=str(version))
-        return self._propose_own(entries.CLUSTER_VERSION_SET, request)
-
-    def _propose_v2(self, data: bytes) -> asyncio.Future[bytes]:
-        request = entries.decode(data)
-        return self.proposals.propose_data(data, self.applier.v2_request, request)
-
-    def _propose_own(self, tag: bytes, request: Any) -> asyncio.Future[bytes]:
+    def propose_own(self, tag: bytes, request: Any) -> asyncio.Future[bytes]:
         """Propose something that no client asked for."""
         method = self.applier.own_method(tag)
         return self.proposals.propose(tag, request.SerializeToString(), method, request)

@@ -29,13 +29,26 @@ from kvorum.proto.raftpb import (
     HardState,
     Message,
     MessageType,
+    Snapshot,
 )
-from kvorum.raft import MemoryStorage, ProposalDroppedError, RawNode
+from kvorum.raft import (
+    LogDamagedError,
+    MemoryStorage,
+    PeerNotFoundError,
+    ProposalDroppedError,
+    RaftError,
+    RawNode,
+)
 from kvorum.raft.leader import read_index_now
-from kvorum.server.disk import AppendJob, DiskWriter, nothing
+from kvorum.server.disk import AppendJob, DiskJob, DiskWriter, nothing
+from kvorum.server.peer_ports import NoPeers
 
 LOCAL_APPEND: Final = MessageType.STORAGE_APPEND
 LOCAL_APPLY: Final = MessageType.STORAGE_APPLY
+
+READ_RETRY_S: Final = 0.5
+"""How long an answer about a read may take before it is asked for again. Source: etcd
+(readIndexRetryTime)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +65,14 @@ class Transport(Protocol):
     def send(self, messages: list[Message]) -> None: ...
 
 
-class NoPeers:
-    """The transport of a cluster of one."""
+class _Read:
+    """A round of reads that was asked for: who waits, and when it was asked last."""
 
-    def send(self, messages: list[Message]) -> None:
-        assert not messages, messages
+    __slots__ = ("asked_s", "futures")
+
+    def __init__(self, futures: list[asyncio.Future[int]], asked_s: float) -> None:
+        self.futures = futures
+        self.asked_s = asked_s
 
 
 class Node:
@@ -66,8 +82,10 @@ class Node:
         raw: the core, in the mode of asynchronous storage writes.
         storage: the part of the log that is kept in memory; the core reads from it.
         disk: writes the log.
-        transport: reaches the other members.
         apply: called with committed entries, in order, each once.
+        save_snapshot: makes a snapshot that the leader sent durable; called on the log's thread.
+        restore: called when it is, to let it take the place of the applied state.
+        next_id: makes ids that no other member makes.
         role_changed: called when the leader or this member's role is another.
         dropped: called with each proposal that the core refused, and why.
         failed: called with what went wrong when it must not go on: a write that failed, a broken
@@ -79,9 +97,11 @@ class Node:
         raw: RawNode,
         storage: MemoryStorage,
         disk: DiskWriter,
-        transport: Transport,
         *,
         apply: Callable[[list[Entry]], None],
+        save_snapshot: Callable[[Snapshot], None],
+        restore: Callable[[Snapshot], None],
+        next_id: Callable[[], int],
         role_changed: Callable[[], None],
         dropped: Callable[[list[bytes], Exception], None],
         failed: Callable[[BaseException], None],
@@ -90,8 +110,12 @@ class Node:
         self.raw = raw
         self._storage = storage
         self._disk = disk
-        self._transport = transport
+        self.transport: Transport = NoPeers()
+        """Reaches the other members; set before the start."""
         self._apply = apply
+        self._save_snapshot = save_snapshot
+        self._restore = restore
+        self._next_id = next_id
         self._role_changed = role_changed
         self._dropped = dropped
         self._failed = failed
@@ -100,10 +124,12 @@ class Node:
         self._proposals: list[bytes] = []
         self._proposals_bytes = 0
         self._reads: list[asyncio.Future[int]] = []
-        self._reads_asked: dict[bytes, list[asyncio.Future[int]]] = {}
-        self._read_round = 0
+        self._reads_asked: dict[bytes, _Read] = {}
+        self.read_rounds = 0
         self._appends_under_way = 0
         self._late_state: HardState | None = None
+        self._saving: set[int] = set()
+        """Indexes of a leader's snapshots that are on their way to the disk."""
         self._scheduled = False
         self._draining = False
         self._stopped = False
@@ -150,7 +176,8 @@ class Node:
     def read_index(self) -> asyncio.Future[int]:
         """A commit index at or behind everything that was committed before the call.
 
-        Reads that are asked for in one turn of the loop share one round through the members.
+        Reads share a round through the members: those that are asked for while one is under way
+        go with the next.
         """
         future: asyncio.Future[int] = self._loop.create_future()
         self._reads.append(future)
@@ -177,6 +204,8 @@ class Node:
         """One heartbeat interval has passed."""
         self.raw.tick()
         self.flush_state()
+        if self._reads_asked:
+            self._ask_again()
         self._schedule()
 
     def flush_state(self) -> None:
@@ -186,14 +215,50 @@ class Node:
             self._disk.submit(AppendJob((), state, False, nothing))
 
     def step(self, message: Message) -> None:
-        """A message of another member has come."""
-        self.raw.step(message)
+        """A message of another member has come.
+
+        Raises:
+            RaftError: the core does not take it; nothing has changed.
+        """
+        if self._stopped:
+            return
+        try:
+            self.raw.step(message)
+        except (ProposalDroppedError, PeerNotFoundError):
+            return  # forwarded to us who do not lead, or from somebody who is no member any more
+        except RaftError as error:
+            if not isinstance(error, LogDamagedError):
+                raise
+            self._end(error)
+        except Exception as error:
+            self._end(error)
+        self._schedule()
+
+    def report_unreachable(self, member_id: int) -> None:
+        """A message to a member was lost: it gets less at a time until it answers."""
+        if not self._stopped:
+            self.raw.report_unreachable(member_id)
+
+    def report_snapshot(self, member_id: int, *, ok: bool) -> None:
+        """A snapshot has arrived at a member, or failed to."""
+        if not self._stopped:
+            self.raw.report_snapshot(member_id, ok)
+            self._schedule()
+
+    def transfer_leader(self, member_id: int) -> None:
+        """Ask a member to take over from this one."""
+        self.raw.transfer_leader(member_id)
         self._schedule()
 
     def campaign(self) -> None:
         """Stand for election now."""
         self.raw.campaign()
         self._schedule()
+
+    def snapshots_under_way(self) -> set[int]:
+        """Indexes of a leader's snapshots that are going to take the place of the log."""
+        snapshot = self.raw.raft.log.unstable.snapshot
+        return self._saving if snapshot is None else self._saving | {snapshot.metadata.index}
 
     def take_late_state(self) -> HardState | None:
         """The state record that still waits, for whoever closes the log."""
@@ -203,7 +268,8 @@ class Node:
     def stop(self) -> None:
         """Take no more part. What waits is told so."""
         self._stopped = True
-        for future in (*self._reads, *(f for asked in self._reads_asked.values() for f in asked)):
+        asked = [future for read in self._reads_asked.values() for future in read.futures]
+        for future in (*self._reads, *asked):
             if not future.done():
                 future.cancel()
 
@@ -221,7 +287,7 @@ class Node:
         try:
             if self._may_propose():
                 self._propose_queued()
-            if self._reads:
+            if self._reads and not self._reads_asked:
                 self._ask_reads()
             self._drain()
         except Exception as error:
@@ -247,10 +313,30 @@ class Node:
 
     def _ask_reads(self) -> None:
         reads, self._reads = self._reads, []
-        self._read_round += 1
-        context = self._read_round.to_bytes(8, "big")
-        self._reads_asked[context] = reads
+        # The leader keeps reads of all members by their contexts, so these must be unlike others'.
+        self.read_rounds += 1
+        context = self._next_id().to_bytes(8, "big")
+        self._reads_asked[context] = _Read(reads, self._loop.time())
         self.raw.read_index(context)
+
+    def _answer_reads(self, context: bytes, index: int) -> None:
+        read = self._reads_asked.pop(context, None)
+        for future in read.futures if read is not None else ():
+            if not future.done():
+                future.set_result(index)
+        if self._reads:
+            self._schedule()
+
+    def _ask_again(self) -> None:
+        """Ask once more for reads whose question or answer may have been lost on the way."""
+        now_s = self._loop.time()
+        for context, read in list(self._reads_asked.items()):
+            if all(future.done() for future in read.futures):
+                # Who waited has given up. Others may have come meanwhile: the tick goes on to them.
+                del self._reads_asked[context]
+            elif now_s - read.asked_s >= READ_RETRY_S:
+                read.asked_s = now_s
+                self.raw.read_index(context)
 
     def _drain(self) -> None:
         """Do what the core wants done until it wants nothing more."""
@@ -266,6 +352,8 @@ class Node:
                 if ready.soft_state is not None:
                     self._role_changed()
                     self._schedule()  # proposals may have waited for a leader
+                    for read in self._reads_asked.values():
+                        read.asked_s = -READ_RETRY_S  # at the next tick: the old one may be gone
                 others: list[Message] = []
                 committed: Message | None = None
                 for message in ready.messages:
@@ -279,9 +367,7 @@ class Node:
                 if others:
                     self._deliver(others)
                 for state in ready.read_states:
-                    for future in self._reads_asked.pop(state.context, ()):
-                        if not future.done():
-                            future.set_result(state.index)
+                    self._answer_reads(state.context, state.index)
                 if committed is not None:
                     self._apply(committed.entries)
                     for response in committed.responses:
@@ -295,17 +381,55 @@ class Node:
         if message.term or message.vote or message.commit:
             state = HardState(message.term, message.vote, message.commit)
         entries = message.entries
-        if not (entries or message.responses or must_sync):
-            self._late_state = state
+        state = state or self._late_state
+        if message.snapshot is not None:
+            self._late_state = None
+            self._append_snapshot(message, message.snapshot, state)
             return
-        if state is None:
-            state = self._late_state
+        if not (entries or must_sync):
+            # The answers wait for what is being written, not for a commit index to be.
+            self._late_state = state
+            if not message.responses:
+                return
+            if not self._appends_under_way:
+                self._stored(message)
+                return
+            self._appends_under_way += 1
+            self._disk.submit(AppendJob((), None, False, lambda: self._appended(message)))
+            return
         self._late_state = None
         if len(entries) == 1 and self._disk.write_now(entries, state):
             self._stored(message)
             return
         self._appends_under_way += 1
         self._disk.submit(AppendJob(entries, state, must_sync, lambda: self._appended(message)))
+
+    def _append_snapshot(
+        self, message: Message, snapshot: Snapshot, state: HardState | None
+    ) -> None:
+        """Let a snapshot take the place of the log, on the disk and then in memory.
+
+        The snapshot and the log's record of it come first: a commit index in the log that nothing
+        before it reaches could not be started from.
+        """
+
+        def stored() -> None:
+            if not self._stopped:
+                try:
+                    self._storage.apply_snapshot(snapshot)
+                    self._restore(snapshot)
+                except Exception as error:
+                    self._end(error)
+            self._saving.discard(snapshot.metadata.index)
+            self._appended(message)
+
+        self._appends_under_way += 2
+        self._saving.add(snapshot.metadata.index)
+        self._disk.submit(DiskJob(lambda: self._save_snapshot(snapshot), self._part_appended))
+        self._disk.submit(AppendJob(message.entries, state, True, stored))
+
+    def _part_appended(self) -> None:
+        self._appends_under_way -= 1
 
     def _appended(self, message: Message) -> None:
         """On the loop: the writer has written `message`."""
@@ -337,7 +461,7 @@ class Node:
             else:
                 outgoing.append(message)
         if outgoing:
-            self._transport.send(outgoing)
+            self.transport.send(outgoing)
 
 
-__all__ = ["NoPeers", "Node", "ProposalLimits", "Transport"]
+__all__ = ["Node", "ProposalLimits", "Transport"]

@@ -8,27 +8,41 @@ The database says how far it has applied the log (`consistent_index`). Entries b
 applied again from the log; entries up to it are not looked at, so a start costs what was written
 since the last commit of the database and not the length of the log.
 
+A directory of stock etcd is adopted first (`adoption`).
+
 Source: shared facts, disk.md sections 1, 2 ("Fresh cluster contents") and 6.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvorum.cluster.ids import hex_id
 from kvorum.cluster.members import Cluster
 from kvorum.cluster.store import MembershipStore
-from kvorum.errors import ConfigError, CorruptionError
+from kvorum.errors import ConfigError
 from kvorum.proto.etcdserver_pb2 import Metadata
-from kvorum.proto.raftpb import ConfState, HardState, Snapshot
+from kvorum.proto.raftpb import HardState, Snapshot
 from kvorum.raft import MemoryStorage
+from kvorum.server.adoption import AdoptionOptions, adopt, remove_work_files
+from kvorum.server.defrag_at_start import defragment_at_start
+from kvorum.server.forced import force_new_cluster
 from kvorum.server.log import Logger
 from kvorum.server.options import ServerOptions
+from kvorum.server.receiving import received_database, remove_unused, use_database
+from kvorum.server.stored_state import (
+    check_auth,
+    check_indexes,
+    decode_conf_state,
+    index_of,
+    missing_database,
+    missing_log,
+    newest_snapshot,
+)
 from kvorum.storage import Backend
-from kvorum.storage.buckets import CONF_STATE, CONSISTENT_INDEX, META
-from kvorum.wal import SnapshotFiles, Wal, WalContents, WalSnapshot, valid_snapshot_entries
+from kvorum.storage.buckets import AUTH, AUTH_ENABLED, CONF_STATE, CONSISTENT_INDEX, META
+from kvorum.wal import SnapshotFiles, Wal, WalContents, WalSnapshot
 
 DIRECTORY_MODE = 0o700
 
@@ -47,6 +61,8 @@ class OpenedMember:
     """The database has applied the log up to here."""
     snapshot_index: int
     is_new: bool
+    remotes: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Members and peer URLs of the cluster that is joined, until the log tells of them."""
 
     def close(self) -> None:
         """Let go of everything, for a start that failed."""
@@ -63,22 +79,32 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
     """
     snap_dir = options.data_dir / "member" / "snap"
     _make_directories(options.data_dir, snap_dir, options.wal_dir.parent)
+    stock_lock = adopt(
+        AdoptionOptions(
+            data_dir=options.data_dir,
+            wal_dir=options.wal_dir,
+            version=options.version,
+            skip_v2_check=options.skip_v2_check,
+        ),
+        log,
+    )
+    try:
+        return _open(options, snap_dir, log)
+    finally:
+        if stock_lock is not None:
+            stock_lock.release()
+
+
+def _open(options: ServerOptions, snap_dir: Path, log: Logger) -> OpenedMember:
     has_log = any(options.wal_dir.glob("*.wal"))
     database = snap_dir / "db"
     had_database = database.exists()
     files = SnapshotFiles(snap_dir)
     snapshot = None
     if has_log:
-        snapshot = _newest_snapshot(options.wal_dir, files)
+        snapshot = newest_snapshot(options.wal_dir, files)
         if snapshot is not None and not had_database:
-            raise CorruptionError(
-                database,
-                None,
-                f"database file of the backend is missing, but there is a raft snapshot at index "
-                f"{snapshot.metadata.index}",
-                "restore the member from a backup, or remove it from the cluster and add it again "
-                "with an empty data directory",
-            )
+            raise missing_database(database, snapshot.metadata.index)
     backend = Backend.open(
         database,
         batch_interval_s=options.batch_interval_s,
@@ -86,34 +112,33 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
         fsync=options.fsync,
     )
     try:
+        remove_work_files(snap_dir)
+        _use_received(backend, snap_dir, snapshot, log)
+        remove_unused(snap_dir)
+        check_auth(backend.get(AUTH, AUTH_ENABLED), database)
         log.info("opened backend db", path=str(database))
+        defragment_at_start(backend, options.defrag_at_start_bytes, log)
         if has_log:
             return _reopen(options, backend, files, snapshot, log)
-        if _consistent_index(backend):
-            raise CorruptionError(
-                options.wal_dir,
-                None,
-                "the log is missing beside a database that has been in use",
-                "put the log back, or restore the member from a backup of the whole directory",
-            )
+        if index_of(backend.get(META, CONSISTENT_INDEX), database):
+            raise missing_log(options.wal_dir)
         return _create(options, backend, files, log)
     except BaseException:
         backend.close()
         raise
 
 
-def _newest_snapshot(wal_dir: Path, files: SnapshotFiles) -> Snapshot | None:
-    """The newest snapshot that the log knows of.
-
-    The log is read from there on, and only when the newest is not known (a crash between the file
-    and its record) from further back.
-    """
-    for index in (files.newest_index(), files.oldest_index()):
-        if index is not None:
-            snapshot = files.load_newest(valid_snapshot_entries(wal_dir, from_index=index))
-            if snapshot is not None:
-                return snapshot
-    return None
+def _use_received(backend: Backend, snap_dir: Path, snapshot: Snapshot | None, log: Logger) -> None:
+    """Put a leader's database in its place, if the last run got no further than receiving it."""
+    if snapshot is None:
+        return
+    index = snapshot.metadata.index
+    received = received_database(snap_dir, index)
+    if index_of(backend.get(META, CONSISTENT_INDEX), backend.path) >= index:
+        return
+    if received.exists():
+        log.info("using the database of a received snapshot", snapshot_index=index)
+        use_database(backend, Cluster(0, MembershipStore(backend)), received, snapshot)
 
 
 def _make_directories(*directories: Path) -> None:
@@ -139,7 +164,8 @@ def _create(
     metadata = Metadata(NodeID=member.id, ClusterID=plan.cluster_id).SerializeToString()
     wal = Wal.create(options.wal_dir, metadata, fsync=options.fsync)
     state, entries = plan.hard_state(), plan.entries()
-    wal.save(state, entries, must_sync=True)
+    if entries:
+        wal.save(state, entries, must_sync=True)
     storage = MemoryStorage()
     storage.append(entries)
     storage.set_hard_state(state)
@@ -153,6 +179,7 @@ def _create(
         applied_index=0,
         snapshot_index=0,
         is_new=True,
+        remotes=tuple((one.id, one.peer_urls) for one in plan.members if not entries),
     )
 
 
@@ -175,8 +202,19 @@ def _reopen(
             cluster_id=hex_id(metadata.ClusterID),
             commit_index=contents.hard_state.commit,
         )
-        applied = _consistent_index(backend)
+        applied = index_of(backend.get(META, CONSISTENT_INDEX), options.wal_dir)
         state = _complete(options, wal, contents, start.index)
+        if options.force_new_cluster:
+            known = None if snapshot is None else snapshot.metadata.conf_state
+            state = force_new_cluster(
+                wal,
+                contents,
+                state,
+                member_id=metadata.NodeID,
+                known=decode_conf_state(backend.get(META, CONF_STATE)) if applied else known,
+                applied=applied or start.index,
+                log=log,
+            )
         storage = _storage(options, backend, snapshot, contents, state, applied)
         cluster = Cluster(metadata.ClusterID, MembershipStore(backend))
         cluster.restore()
@@ -200,7 +238,7 @@ def _complete(
     options: ServerOptions, wal: Wal, contents: WalContents, snapshot_index: int
 ) -> HardState:
     """The stored state; the first entries are written now if a first start got no further."""
-    if contents.entries or snapshot_index or contents.hard_state.term:
+    if contents.entries or snapshot_index or contents.hard_state.term or options.joins:
         return contents.hard_state
     plan, _ = options.founding()
     state = plan.hard_state()
@@ -220,22 +258,14 @@ def _storage(
     """The log in memory, with the configuration that the database has applied."""
     snapshot_index = 0 if snapshot is None else snapshot.metadata.index
     last = contents.entries[-1].index if contents.entries else snapshot_index
-    if applied < snapshot_index:
-        raise CorruptionError(
-            options.data_dir / "member" / "snap" / "db",
-            None,
-            f"database file (index {applied}) does not match with snapshot (index "
-            f"{snapshot_index}): it is older",
-            "restore the member from a backup, or remove it from the cluster and add it again",
-        )
-    if applied > last:
-        raise CorruptionError(
-            options.wal_dir,
-            None,
-            f"the log ends at index {last}, but the database has applied it up to {applied}",
-            "the log has lost entries (was --unsafe-no-fsync used?): restore from a backup",
-        )
-    conf_state = _conf_state(backend) if applied else None
+    check_indexes(
+        options.data_dir / "member" / "snap" / "db",
+        options.wal_dir,
+        applied=applied,
+        snapshot_index=snapshot_index,
+        last_index=last,
+    )
+    conf_state = decode_conf_state(backend.get(META, CONF_STATE)) if applied else None
     storage = MemoryStorage(conf_state)
     if snapshot is not None:
         if conf_state is not None:
@@ -246,28 +276,3 @@ def _storage(
     # What was applied was committed, whether or not the log has heard of it before the crash.
     storage.set_hard_state(HardState(state.term, state.vote, max(state.commit, applied)))
     return storage
-
-
-def _consistent_index(backend: Backend) -> int:
-    return int.from_bytes(backend.get(META, CONSISTENT_INDEX) or b"", "big")
-
-
-def _conf_state(backend: Backend) -> ConfState:
-    value = json.loads(backend.get(META, CONF_STATE) or b"{}")
-    return ConfState(
-        voters=value.get("voters") or [],
-        learners=value.get("learners") or [],
-        voters_outgoing=value.get("voters_outgoing") or [],
-        learners_next=value.get("learners_next") or [],
-        auto_leave=value.get("auto_leave", False),
-    )
-
-
-def encode_conf_state(state: ConfState) -> bytes:
-    """A configuration as the bucket `meta` has it: empty lists are left out."""
-    lists = {
-        name: value
-        for name in ("voters", "learners", "voters_outgoing", "learners_next")
-        if (value := getattr(state, name))
-    }
-    return json.dumps({**lists, "auto_leave": state.auto_leave}, separators=(",", ":")).encode()

@@ -31,13 +31,19 @@ class Pending:
         self.deadline_s = deadline_s
 
 
+def _plain_timeout(_: float) -> WireError:
+    return RequestTimeoutError()
+
+
 class PendingTable:
     """Proposals by the bytes of their entries, oldest first."""
 
-    __slots__ = ("_by_data", "pop")
+    __slots__ = ("_by_data", "failed", "pop")
 
     def __init__(self) -> None:
         self._by_data: dict[bytes, Pending] = {}
+        self.failed = 0
+        """Proposals that were refused or given up; not those of a member that stops."""
         self.pop = self._by_data.pop
 
     def __len__(self) -> int:
@@ -52,15 +58,21 @@ class PendingTable:
         if pending is not None and not pending.future.done():
             pending.future.set_exception(error)
 
-    def expire(self, now_s: float) -> None:
-        """Give up what has waited past its deadline: it may be applied yet, or never."""
+    def expire(self, now_s: float, error_of: Callable[[float], WireError] = _plain_timeout) -> None:
+        """Give up what has waited past its deadline: it may be applied yet, or never.
+
+        Args:
+            now_s: the time, as deadlines count it.
+            error_of: what to tell about a deadline.
+        """
         expired = []
         for data, pending in self._by_data.items():
             if pending.deadline_s > now_s:
                 break
-            expired.append(data)
-        for data in expired:
-            self.fail(data, RequestTimeoutError())
+            expired.append((data, pending.deadline_s))
+        self.failed += len(expired)
+        for data, deadline_s in expired:
+            self.fail(data, error_of(deadline_s))
 
     def fail_all(self, error: WireError) -> None:
         for data in list(self._by_data):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         AlarmRequest,
         CompactionRequest,
         DeleteRangeRequest,
+        DowngradeRequest,
         LeaseGrantRequest,
         LeaseRevokeRequest,
         PutRequest,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         TxnRequest,
         WatchRequest,
     )
+    from kvorum.server.metrics.family import Values
 
 Response = bytes | asyncio.Future[bytes]
 """An encoded response, or a future of one. Futures raise `kvorum.errors.WireError`s."""
@@ -31,6 +33,14 @@ class KeyValuePort(Protocol):
     """Reads and writes of keys. `raw` are the bytes that `request` was parsed from."""
 
     def range(self, request: RangeRequest) -> Response: ...
+    def range_stream(self, request: RangeRequest) -> AsyncIterator[bytes]:
+        """Encoded RangeResponses, which put one behind the other are that of `range`.
+
+        Raises:
+            WireError: it cannot be read, or not in pieces; with the first piece or a later one.
+        """
+        ...
+
     def put(self, request: PutRequest, raw: bytes) -> Response: ...
     def delete_range(self, request: DeleteRangeRequest, raw: bytes) -> Response: ...
     def txn(self, request: TxnRequest, raw: bytes) -> Response: ...
@@ -42,8 +52,8 @@ class LeasePort(Protocol):
 
     def lease_grant(self, request: LeaseGrantRequest) -> Response: ...
     def lease_revoke(self, request: LeaseRevokeRequest, raw: bytes) -> Response: ...
-    def lease_renew(self, lease_id: int) -> int:
-        """Start the lease's time anew.
+    def lease_renew(self, lease_id: int) -> int | Awaitable[int]:
+        """Start the lease's time anew: at once where this member leads, else at the leader.
 
         Returns:
             The granted TTL in seconds; 0: there is no such lease.
@@ -85,6 +95,54 @@ class WatchPort(Protocol):
     def new_watch_stream(self, sink: WatchSink) -> WatchHandle: ...
 
 
+class SnapshotReading(Protocol):
+    """A snapshot of the whole database, in stock etcd's format, read piece by piece."""
+
+    size_bytes: int
+    digest: bytes
+    """SHA-256 of everything, once everything has been read."""
+
+    async def read(self) -> bytes:
+        """The next piece; empty: that was all."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SnapshotPort(Protocol):
+    """Snapshots of the whole database."""
+
+    async def snapshot(self) -> SnapshotReading:
+        """A snapshot with everything that was acknowledged before the call; to be closed."""
+        ...
+
+    def snapshot_version(self) -> str:
+        """The version of the format of what is in it; empty where it is not told."""
+        ...
+
+
+class MaintenancePort(Protocol):
+    """Care of one member's database."""
+
+    def header(self) -> bytes: ...
+    async def defragment(self) -> None:
+        """Write the database anew, without free pages; requests are served meanwhile."""
+        ...
+
+    async def hash_database(self) -> int:
+        """Hash of every row of every bucket, but for those that differ between equal members."""
+        ...
+
+
+class ServingPort(Protocol):
+    """Whether a member wants to be asked."""
+
+    def is_serving(self) -> bool: ...
+    def on_serving_changed(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Have `told` called after each change. Returns what ends that."""
+        ...
+
+
 class InfoPort(Protocol):
     """What a member tells of itself and its cluster."""
 
@@ -118,9 +176,61 @@ class InfoPort(Protocol):
         """The answer of `GET /version`."""
         ...
 
-    async def health(self, *, serializable: bool) -> str:
-        """Empty: healthy; else the reason why not, as `GET /health` words it."""
-        ...
-
     @property
     def cluster_id(self) -> int: ...
+
+
+class ClusterPort(Protocol):
+    """The members, and changes of them; texts and checks as stock's."""
+
+    def header_without_revision(self) -> bytes: ...
+    def members(self) -> list[dict[str, Any]]: ...
+    async def wait_linearizable(self) -> None: ...
+    async def member_add(self, peer_urls: Sequence[str], *, is_learner: bool) -> dict[str, Any]:
+        """Add a member. Returns its fields as `members` tells them."""
+        ...
+
+    async def member_remove(self, member_id: int) -> None: ...
+    async def member_update(self, member_id: int, peer_urls: Sequence[str]) -> None: ...
+    async def member_promote(self, member_id: int) -> None: ...
+
+
+class LeaderPort(Protocol):
+    """Who leads, and at which version."""
+
+    def is_learner(self) -> bool: ...
+
+    async def move_leader(self, target_id: int) -> None:
+        """Make another member the leader; this one must be it."""
+        ...
+
+    async def downgrade(self, request: DowngradeRequest) -> str:
+        """What is asked about going to a lower version. Returns the cluster's version."""
+        ...
+
+
+class ProbePort(Protocol):
+    """What tells whether a member is well, and how busy it is."""
+
+    def has_leader(self) -> bool: ...
+    def is_learner(self) -> bool: ...
+    def active_alarms(self) -> list[str]:
+        """Names of the active alarms (`NOSPACE`), each once."""
+        ...
+
+    async def check_read(self, *, linearizable: bool) -> None:
+        """Read as a client would.
+
+        Raises:
+            WireError: a client could not.
+        """
+        ...
+
+    def versions(self) -> dict[str, str]: ...
+    def metrics(self) -> Values:
+        """The values of `metrics.families.MEMBER_FAMILIES`."""
+        ...
+
+    def raft_status(self) -> dict[str, Any]:
+        """The state of the consensus, as `/debug/vars` shows it."""
+        ...

@@ -25,6 +25,7 @@ from kvorum.server.node import Node
 from kvorum.server.options import ServerOptions
 from kvorum.server.pending import Pending, PendingTable
 from kvorum.server.ports import Response
+from kvorum.server.slow import SlowRequests
 
 
 class Proposals:
@@ -35,12 +36,15 @@ class Proposals:
         applied_index: how far the log has been applied.
     """
 
-    def __init__(self, options: ServerOptions, ids: RequestIds, applied_index: int) -> None:
+    def __init__(
+        self, options: ServerOptions, ids: RequestIds, applied_index: int, slow: SlowRequests
+    ) -> None:
         self.node: Node
         self.applied_index = applied_index
         self.pending = PendingTable()
         self._options = options
         self._ids = ids
+        self._slow = slow
         self._loop = asyncio.get_running_loop()
         self._appliers: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -75,23 +79,30 @@ class Proposals:
 
     def dropped(self, batch: list[bytes], error: Exception) -> None:
         """The core refused these entries."""
+        self.pending.failed += len(batch)
         for data in batch:
             self.pending.fail(data, NoLeaderError())
 
     # Reading.
 
-    def read(self, serializable: bool, answer: Callable[[], bytes]) -> Response:
-        """Call `answer` when the state is new enough for it: at once, or later."""
+    def read(self, serializable: bool, answer: Callable[[Any], bytes], request: Any) -> Response:
+        """Call `answer(request)` when the state is new enough for it: at once, or later."""
         if serializable:
-            return answer()
+            return answer(request)
         index = self.node.read_index_nowait()
         if index is not None and index <= self.applied_index:
-            return answer()
-        return asyncio.ensure_future(self._read_later(answer))
+            return answer(request)
+        return asyncio.ensure_future(self._read_later(answer, request))
 
-    async def _read_later(self, answer: Callable[[], bytes]) -> bytes:
+    async def _read_later(self, answer: Callable[[Any], bytes], request: Any) -> bytes:
+        asked_s = monotonic_s()
         await self.wait_linearizable()
-        return answer()
+        begun_s = monotonic_s()
+        response = answer(request)
+        ended_s, limit_s = monotonic_s(), self._slow.limit_s
+        if ended_s - asked_s > limit_s >= ended_s - begun_s:  # else `answer` has told of it
+            self._slow.read(ended_s - asked_s, request, response)
+        return response
 
     async def wait_linearizable(self) -> None:
         """Return when everything committed before the call has been applied here.
@@ -108,6 +119,7 @@ class Proposals:
                     await self._wait_applied(index)
         except TimeoutError:
             known = self.node.raw.raft.lead != 0
+            self._slow.no_read_index(self._options.request_timeout_s, has_leader=known)
             error: type[WireError] = RequestTimeoutError if known else TimeoutLeaderFailError
             raise error from None
 

@@ -55,6 +55,10 @@ class Snapshotter:
         self._log = log
         self.flush_state: Callable[[], None]
         """Has the log's newest state written; set by whoever has the node."""
+        self.holds_log: Callable[[], bool] = lambda: False
+        """Whether another member is being brought up and needs the log as it is."""
+        self.is_replaced: Callable[[], bool] = lambda: False
+        """Whether a leader's snapshot is taking the place of the log and the database just now."""
         self._wanted = False
         self._sealed: _Sealed | None = None
         self._writing = False
@@ -66,6 +70,10 @@ class Snapshotter:
         if index - self._index > self._options.snapshot_count:
             self._wanted = True
 
+    def want(self) -> None:
+        """Make one as soon as can be, whatever the count of entries."""
+        self._wanted = True
+
     def sealing(self, index: int, term: int, cluster: Cluster) -> None:
         """A batch of the database that covers `index` is being sealed."""
         if self._wanted and self._sealed is None and not self._writing and term:
@@ -73,12 +81,21 @@ class Snapshotter:
             batch = self._backend.sealed_count + 1
             self._sealed = _Sealed(batch, index, term, self.conf_state, cluster.encode_v2())
 
+    def restored(self, snapshot: Snapshot) -> None:
+        """A leader's snapshot has taken the place of the state."""
+        self._wanted = False
+        self._sealed = None
+        self._index = snapshot.metadata.index
+        self.conf_state = snapshot.metadata.conf_state
+
     def go_on(self) -> None:
         """Take the next step, if its time has come. Called every round of the committer."""
         sealed = self._sealed
         if sealed is None or self._backend.settled_count < sealed.batch:
             return
         self._sealed = None
+        if self.is_replaced():
+            return  # an older snapshot must not come into the log behind it
         self._writing = True
         self._index = sealed.last_index
         self._log.info("triggering snapshot", snapshot_index=sealed.last_index)
@@ -100,10 +117,12 @@ class Snapshotter:
 
     def _written(self, sealed: _Sealed) -> None:
         self._writing = False
+        if sealed.last_index <= self._storage.snapshot().metadata.index:
+            return  # a leader's has come meanwhile
         self._storage.create_snapshot(sealed.last_index, sealed.conf_state, sealed.data)
         self._log.info("saved snapshot to disk", snapshot_index=sealed.last_index)
         keep_from = sealed.last_index - self._options.snapshot_catchup_entries
-        if keep_from > self._storage.first_index():
+        if keep_from > self._storage.first_index() and not self.holds_log():
             self._storage.compact(keep_from)
             self._log.info("compacted Raft logs", compact_index=keep_from)
 

@@ -123,10 +123,10 @@ async def test_a_linearizable_read_sees_every_write_answered_before(tmp_path: Pa
 async def test_reads_of_one_turn_share_a_round(tmp_path: Path) -> None:
     async with running(tmp_path) as server:
         await put(server, b"a")
-        before = server.node._read_round
+        before = server.node.read_rounds
         indexes = await asyncio.gather(*(server.node.read_index() for _ in range(50)))
         assert set(indexes) == {server.proposals.applied_index}
-        assert server.node._read_round == before + 1
+        assert server.node.read_rounds == before + 1
 
 
 async def test_a_read_waits_for_what_was_committed_before_it(tmp_path: Path) -> None:

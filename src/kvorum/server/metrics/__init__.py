@@ -1,0 +1,1 @@
+"""What a member counts of itself, and the names under which it is told."""
