@@ -15,14 +15,20 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
-from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError
+from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError, status_of
 from kvorum.rpc import strict
 from kvorum.rpc.frames import HEAD_BYTES, FrameReader, check_encoding, too_large
 from kvorum.rpc.http2.hpack import Headers
 from kvorum.rpc.http2.streams import Stream
 from kvorum.rpc.metadata import Metadata, parse_timeout_s
+from kvorum.rpc.metrics.calls import CallFigures, EndedCall, MethodFigures
 from kvorum.rpc.responses import ok_block, refusal_block, start_block, status_block
+from kvorum.server.clock import monotonic_s
 from kvorum.server.log import Logger
+
+CLIENT_API_VERSION = b"client-api-version"
+_MEANINGFUL = frozenset({b"grpc-timeout", b"hasleader", b"grpc-encoding", CLIENT_API_VERSION})
+"""Headers that a unary call looks at."""
 
 UnaryMethod = Callable[[Any, bytes], "bytes | Awaitable[bytes]"]
 StreamMethod = Callable[["Call"], "CallHandler"]
@@ -55,9 +61,19 @@ class CallServer:
         has_leader: whether the member knows a leader, for requests that ask for it.
         size_max: bytes of one message, at most.
         log: where failures of the server itself are told.
+        figures: counts the calls.
     """
 
-    def __init__(self, *, has_leader: Callable[[], bool], size_max: int, log: Logger) -> None:
+    def __init__(
+        self,
+        *,
+        has_leader: Callable[[], bool],
+        size_max: int,
+        log: Logger,
+        figures: CallFigures | None = None,
+    ) -> None:
+        self.figures = figures or CallFigures()
+        self.unary_versions = self.figures.unary_versions
         self._has_leader = has_leader
         self._log = log
         self.size_max = size_max
@@ -86,8 +102,40 @@ class CallServer:
         return StatusError(Code.INTERNAL, "internal error; the member's log has the details")
 
 
-class Call:
-    """One streaming call, as its handler sees it.
+class Call(Protocol):
+    """One streaming call, as its handler sees it, whatever it came by."""
+
+    metadata: Metadata
+
+    def start(self) -> None:
+        """Send the response's headers now, before there is a message."""
+        ...
+
+    def send(self, frames: bytes) -> bool:
+        """Send one or more framed messages.
+
+        Returns:
+            False: that is enough for now; what is given is kept all the same. `on_writable` is
+            called when there is room again.
+        """
+        ...
+
+    def has_room(self, unsent_bytes_max: int) -> bool:
+        """Whether at most so many bytes wait for the client to read. For calls that send much.
+
+        False: `on_writable` is called when some of them have gone; then ask again.
+        """
+        ...
+
+    def on_writable(self, callback: Callable[[], None]) -> None: ...
+
+    def finish(self, error: WireError | None = None) -> None:
+        """End the call with OK or with the status of `error`. A second call does nothing."""
+        ...
+
+
+class StreamCall:
+    """A call on an HTTP/2 stream. See `Call`.
 
     While the client does not read what was sent, its messages wait here unread: in parts of a
     request as the connection counts them (`Stream.hold`), and at most its stream's window, which
@@ -95,7 +143,9 @@ class Call:
     """
 
     __slots__ = (
+        "_begun_s",
         "_ended",
+        "_figures",
         "_handler",
         "_kind",
         "_on_writable",
@@ -108,8 +158,18 @@ class Call:
         "metadata",
     )
 
-    def __init__(self, server: CallServer, kind: Any, stream: Stream, headers: Headers) -> None:
+    def __init__(
+        self,
+        server: CallServer,
+        kind: Any,
+        figures: MethodFigures,
+        stream: Stream,
+        headers: Headers,
+    ) -> None:
         self._server = server
+        self._figures = figures
+        self._begun_s = 0.0
+        """0: the method has not been called."""
         self._kind = kind
         self._stream = stream
         self.metadata = Metadata(headers)
@@ -125,28 +185,30 @@ class Call:
     # For the handler.
 
     def start(self) -> None:
-        """Send the response's headers now, before there is a message."""
         if not self._started and not self._over:
             self._started = True
             self._stream.send_headers(start_block(self._stream))
 
     def send(self, frames: bytes) -> bool:
-        """Send one or more framed messages.
-
-        Returns:
-            False: that is enough for now; what is given is kept all the same. `on_writable` is
-            called when there is room again.
-        """
         if self._over:
             return True
+        figures = self._figures
+        figures.sent += 1
+        figures.sent_bytes += len(frames) - HEAD_BYTES
         self.start()
         return self._stream.send(frames)
+
+    def has_room(self, unsent_bytes_max: int) -> bool:
+        pending = None if self._over else self._stream.pending
+        if pending is None or pending.size <= unsent_bytes_max:
+            return True
+        self._stream.refused = True
+        return False
 
     def on_writable(self, callback: Callable[[], None]) -> None:
         self._on_writable = callback
 
     def finish(self, error: WireError | None = None) -> None:
-        """End the call with OK or with the status of `error`. A second call does nothing."""
         if self._over:
             return
         if error is None:
@@ -156,7 +218,7 @@ class Call:
             self._stream.end(status_block(error))
         else:
             self._stream.send_headers(refusal_block(error), end=True)
-        self._close()
+        self._close(Code.OK if error is None else status_of(error))
 
     # For the connection.
 
@@ -165,11 +227,16 @@ class Call:
         self._stream.on_writable = self._writable
         try:
             check_encoding(self.metadata.raw(b"grpc-encoding"))
+            version = self.metadata.raw(CLIENT_API_VERSION)
+            if version:
+                self._server.figures.count_version(self._server.figures.stream_versions, version)
             self._server.check_leader(self.metadata)
             timeout = self.metadata.raw(b"grpc-timeout")
             if timeout:
                 timeout_s = parse_timeout_s(timeout)
                 self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expired)
+            self._figures.started += 1
+            self._begun_s = monotonic_s()
             self._handler = method(self)
         except Exception as error:
             self.finish(self._server.as_wire_error(error))
@@ -182,13 +249,16 @@ class Call:
         self._read()
 
     def cancelled(self) -> None:
-        self._close()
+        self._close(Code.CANCELLED)
 
     def _read(self) -> None:
         reader, handler, stream = self._reader, self._handler, self._stream
+        figures = self._figures
         assert handler is not None
         try:
             while not stream.refused and (message := reader.take()) is not None:
+                figures.received += 1
+                figures.received_bytes += len(message)
                 handler.message(_parsed(self._kind, message))
                 if self._over:
                     return
@@ -214,10 +284,15 @@ class Call:
     def _expired(self) -> None:
         self.finish(DeadlineError())
 
-    def _close(self) -> None:
+    def _close(self, status: int) -> None:
         if self._over:
             return
         self._over = True
+        if self._begun_s:
+            self._figures.ended(status)
+            took_s = monotonic_s() - self._begun_s
+            if took_s > self._figures.notable_s:
+                self._server.figures.finished(self._figures, took_s, None)
         if self._timer is not None:
             self._timer.cancel()
         self._server.open_calls.discard(self)
@@ -231,17 +306,40 @@ class Call:
 class UnaryCall:
     """One unary call. The hot path: no buffer, no task, no timer unless one is needed."""
 
-    __slots__ = ("_headers", "_kind", "_method", "_reader", "_server", "_stream", "_timer")
+    __slots__ = (
+        "_begun_s",
+        "_figures",
+        "_future",
+        "_headers",
+        "_kind",
+        "_message",
+        "_method",
+        "_reader",
+        "_server",
+        "_stream",
+        "_timer",
+    )
 
     def __init__(
-        self, server: CallServer, kind: Any, method: UnaryMethod, stream: Stream, headers: Headers
+        self,
+        server: CallServer,
+        kind: Any,
+        method: UnaryMethod,
+        figures: MethodFigures,
+        stream: Stream,
+        headers: Headers,
     ) -> None:
         self._server = server
         self._kind = kind
+        self._figures = figures
+        self._begun_s = 0.0
+        """When the method was called; 0: it has not been, or the call has been counted as ended."""
         self._method: UnaryMethod | None = method
         self._stream: Stream | None = stream
         self._headers = headers
         self._reader: FrameReader | None = None
+        self._future: asyncio.Future[bytes] | None = None
+        """The answer to come. Cancelled when nobody waits for it: some methods wait for long."""
         self._timer: asyncio.TimerHandle | None = None
 
     def data(self, chunk: bytes, ended: bool) -> None:
@@ -260,6 +358,9 @@ class UnaryCall:
 
     def cancelled(self) -> None:
         self._method = self._stream = None
+        self._ended(Code.CANCELLED, None)
+        if self._future is not None:
+            self._future.cancel()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -290,17 +391,29 @@ class UnaryCall:
 
     def _run(self, method: UnaryMethod, message: bytes) -> None:
         self._method = None
-        headers = self._headers
+        headers, figures = self._headers, self._figures
         timeout_s = None
         try:
             for key, value in headers:
-                if key == b"grpc-timeout":
-                    timeout_s = parse_timeout_s(value)
-                elif key == b"hasleader":
-                    self._server.check_leader(Metadata(headers))
-                elif key == b"grpc-encoding":
-                    check_encoding(value)
-            response = method(self._kind.FromString(message), message)
+                if key in _MEANINGFUL:
+                    if key == b"grpc-timeout":
+                        timeout_s = parse_timeout_s(value)
+                    elif key == CLIENT_API_VERSION:
+                        versions = self._server.unary_versions
+                        if value in versions:
+                            versions[value] += 1
+                        else:
+                            self._server.figures.count_version(versions, value)
+                    elif key == b"hasleader":
+                        self._server.check_leader(Metadata(headers))
+                    else:
+                        check_encoding(value)
+            request = self._kind.FromString(message)
+            self._message = message
+            figures.started += 1
+            figures.received_bytes += len(message)
+            self._begun_s = monotonic_s()
+            response = method(request, message)
         except Exception as error:
             reason = strict.fault(self._kind, message)
             self._refuse(self._server.as_wire_error(error) if reason is None else malformed(reason))
@@ -309,6 +422,7 @@ class UnaryCall:
             self._respond(response)
             return
         future: asyncio.Future[bytes] = asyncio.ensure_future(response)  # type: ignore[arg-type]
+        self._future = future
         future.add_done_callback(self._resolved)
         if timeout_s is not None:
             self._timer = future.get_loop().call_later(timeout_s, self._expired)
@@ -329,10 +443,18 @@ class UnaryCall:
     def _expired(self) -> None:
         if self._stream is not None:
             self._refuse(DeadlineError())
+        if self._future is not None:
+            self._future.cancel()
 
     def _respond(self, response: bytes) -> None:
-        stream = self._stream
+        stream, figures = self._stream, self._figures
         assert stream is not None
+        figures.ok += 1
+        figures.sent_bytes += len(response)
+        took_s = monotonic_s() - self._begun_s
+        if took_s > figures.notable_s:
+            self._tell(took_s, response)
+        self._begun_s = 0.0
         self._stream = None
         connection = stream.connection
         prefix = b"\0" + len(response).to_bytes(4, "big")
@@ -348,9 +470,27 @@ class UnaryCall:
             stream.end(ok_block(stream))
 
     def _refuse(self, error: WireError) -> None:
-        stream, self._stream, self._method = self._stream, None, None
+        stream = self._stream
         if stream is not None:
+            self._ended(status_of(error), None)
             stream.send_headers(refusal_block(error), end=True)
+        self._stream = self._method = None
+
+    def _ended(self, status: int, response: bytes | None) -> None:
+        """Count the end of a call that has not gone well. A second call does nothing."""
+        if self._begun_s:
+            self._figures.count_failed(status)
+            took_s = monotonic_s() - self._begun_s
+            if took_s > self._figures.notable_s:
+                self._tell(took_s, response)
+            self._begun_s = 0.0
+
+    def _tell(self, took_s: float, response: bytes | None) -> None:
+        """The call took long, or all calls are timed."""
+        stream = self._stream
+        remote = "" if stream is None else stream.connection.remote
+        ended = EndedCall(took_s, remote, self._kind, self._message, response)
+        self._server.figures.finished(self._figures, took_s, ended)
 
 
 def _too_much_held() -> StatusError:

@@ -1,6 +1,7 @@
 """The plain HTTP endpoints. Which HTTP a request came by does not matter here.
 
-`/health` and `/version` are on the client port, `/members` and `/version` on the peer port.
+Those of the client port are in `rpc.endpoints`; here are `/members` and `/version` of the peer
+port.
 
 Source: shared facts, client.md section 12 ("Plain endpoints"), peer.md section 1.
 """
@@ -10,29 +11,50 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from kvorum.rpc.http2.hpack import Headers
 from kvorum.server.ports import InfoPort
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Not of the RFC; grpc-gateway 2 has it for cancelled calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request; `target` is the path with its query."""
+    """A request; `target` is the path with its query, names of headers are in lower case."""
 
     method: str
     target: str
+    headers: Headers = ()
+    body: bytes = b""
+    """The beginning of it, for the plain endpoints; see `exchange.BODY_KEPT_BYTES_MAX`."""
+
+    def header(self, name: bytes) -> str:
+        """First value of the header `name`; empty: it is not there."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return ""
+
+    @property
+    def host(self) -> str:
+        """The name that the client has for this server, with its port."""
+        return self.header(b":authority") or self.header(b"host")
 
     @property
     def path(self) -> str:
-        return urlsplit(self.target).path
+        # Not what `urlsplit` makes of `//host`: that is a path here.
+        target = self.target
+        return target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
 
     @property
     def query(self) -> dict[str, list[str]]:
-        return parse_qs(urlsplit(self.target).query)
+        return parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +68,17 @@ class HttpResponse:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        return [
-            ("content-type", self.content_type),
-            ("content-length", str(len(self.body))),
-            *self.extra,
-        ]
+        """Of the response alone; an empty content type is left out."""
+        kind = [("content-type", self.content_type)] if self.content_type else []
+        length = [] if self.status == 204 else [("content-length", str(len(self.body)))]
+        return [*kind, *length, *self.extra]
+
+
+def phrase(status: int) -> str:
+    """The words behind a status."""
+    if status == CLIENT_CLOSED_REQUEST:
+        return "Client Closed Request"
+    return HTTPStatus(status).phrase
 
 
 HttpApp = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -61,26 +89,6 @@ METHOD_NOT_ALLOWED: Final = HttpResponse(405, b"Method Not Allowed\n", extra=(("
 
 def _json(value: Any, end: bytes = b"") -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + end
-
-
-def client_app(server: InfoPort) -> HttpApp:
-    """The plain endpoints of the client port."""
-
-    async def answer(request: HttpRequest) -> HttpResponse:
-        path = request.path
-        if path not in {"/health", "/version"}:
-            return NOT_FOUND
-        if request.method != "GET":
-            return METHOD_NOT_ALLOWED
-        if path == "/version":
-            return HttpResponse(200, _json(server.versions()), JSON)
-        serializable = request.query.get("serializable") == ["true"]
-        reason = await server.health(serializable=serializable)
-        if reason:
-            return HttpResponse(503, _json({"health": "false", "reason": reason}, b"\n"))
-        return HttpResponse(200, _json({"health": "true", "reason": ""}))
-
-    return answer
 
 
 def peer_app(server: InfoPort) -> HttpApp:

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from kvorum.errors import ConfigError, StoppedError
-from kvorum.rpc.grpc import GrpcApp
+from kvorum.rpc.access import Access
+from kvorum.rpc.front import Front, PathService
+from kvorum.rpc.grpc import GrpcApp, refused_plain
 from kvorum.rpc.http import HttpApp
 from kvorum.rpc.http1 import Http1Connection
 from kvorum.rpc.http2.connection import Connection
@@ -40,12 +42,24 @@ DRAIN_S_MAX: Final = 3.0
 JOINED_PIECES_MAX: Final = 64
 """Pieces that are put together before they are written; more are small change in a long answer,
 and copying that costs more than handing the system a list."""
+TCP_KEEP_ALIVE: Final = (
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 30),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 30),
+)
+"""Of a client that only listens, by HTTP/1.1 or WebSocket, nobody else would see that its machine
+is gone. Source: etcd's listeners ask every 30 s."""
 CLOSE_S_MAX: Final = 5.0
 """How long a client that broke the protocol may take to read why its connection ends."""
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A bound TCP socket.
+
+    Args:
+        host: an address.
+        port: 0: any that is free.
+        reuse_port: other processes may listen on the port as well.
 
     Raises:
         ConfigError: the address cannot be had; worded as Go does.
@@ -54,6 +68,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
@@ -72,22 +88,26 @@ class Listener:
 
     Args:
         sockets: bound and listening.
-        http: answers plain requests.
+        http: answers plain requests; None: there are none on this port, not even HTTP/1.1.
         grpc: answers gRPC; None: there is none on this port.
+        gateway: answers plain requests before `http` where it covers them.
+        access: who may send plain requests; None: everybody.
         limits, keep_alive: for each connection.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        http: HttpApp,
+        http: HttpApp | None,
         grpc: GrpcApp | None,
         *,
+        gateway: PathService | None = None,
+        access: Access | None = None,
         limits: Limits | None = None,
         keep_alive: KeepAlive | None = None,
         log: Logger,
     ) -> None:
-        self.http = http
+        self.front = http and Front(http, gateway=gateway, access=access, log=log)
         self.grpc = grpc
         self.limits = limits or Limits()
         self.keep_alive = keep_alive or KeepAlive()
@@ -179,6 +199,8 @@ class ClientConnection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for option, value in TCP_KEEP_ALIVE:
+                sock.setsockopt(*option, value)
         self._listener.connections.add(self)
         self._start_timer = self._loop.call_later(PREFACE_S_MAX, transport.abort)
 
@@ -208,6 +230,8 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stuck = True
+        if self._http1 is not None:
+            self._http1.stuck = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -217,6 +241,8 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
             if self._http2 is not None:
                 self._http2.refill()
+            elif self._http1 is not None:
+                self._http1.writable()
 
     # The first bytes.
 
@@ -230,8 +256,11 @@ class ClientConnection(asyncio.Protocol):
             if len(start) < len(PREFACE):
                 return
             self._begin_http2()
+        elif self._listener.front is not None:
+            self._http1 = Http1Connection(self._listener.front, self._transport)
         else:
-            self._http1 = Http1Connection(self._listener.http, self._transport, self._listener.log)
+            self._transport.close()
+            return
         assert self._start_timer is not None
         self._start_timer.cancel()
         self._start = b""
@@ -239,6 +268,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin_http2(self) -> None:
         self._http2 = Connection(self, self._wake, self._listener.limits, self._pings)
+        self._http2.remote = _address(self._transport)
         interval_s = self._listener.keep_alive.interval_s
         if interval_s:
             self._keep_alive = self._loop.call_later(interval_s, self._ping_if_quiet)
@@ -255,7 +285,9 @@ class ClientConnection(asyncio.Protocol):
                 is_grpc = value.startswith(b"application/grpc")
         if is_grpc and self._listener.grpc is not None:
             return self._listener.grpc.open(path, stream, headers)
-        return PlainRequest(self._listener.http, stream, headers, self._listener.log)
+        if self._listener.front is None:
+            return refused_plain(stream, headers)
+        return PlainRequest(self._listener.front, stream, headers)
 
     # Sending.
 
@@ -311,10 +343,12 @@ class ClientConnection(asyncio.Protocol):
 
     def close_when_done(self) -> None:
         self._closing = True
-        if self._http2 is None:
-            self._transport.close()
-        else:
+        if self._http2 is not None:
             self._flush()
+        elif self._http1 is not None:
+            self._http1.close_when_done()
+        else:
+            self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -326,6 +360,15 @@ class ClientConnection(asyncio.Protocol):
         if self._keep_alive is not None:
             self._keep_alive.cancel()
         self._keep_alive = self._loop.call_later(CLOSE_S_MAX, self._transport.abort)
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The client's `host:port`."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return ""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 __all__ = ["Listener", "bind"]

@@ -79,6 +79,9 @@ class Log:
     def error(self, message: str, *, error: BaseException, **fields: Any) -> None:
         self.errors.append(error)
 
+    def warn(self, message: str, **fields: Any) -> None:
+        """Of no account here."""
+
 
 class Echoing:
     """A streaming call that answers each message with its key, and notes what happens to it."""

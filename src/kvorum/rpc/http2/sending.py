@@ -47,6 +47,8 @@ class Sender:
     def __init__(self, wake: Callable[[], None], limits: Limits) -> None:
         self.limits = limits
         self.output: list[bytes | memoryview] = []
+        self.remote = ""
+        """The client's address, for the log."""
         self.closing = False
         """Everything has been said: close when the output is sent."""
         self.streams: dict[int, Stream] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kvorum.proto.rpc_pb2 import (
     CompactionRequest,
     DeleteRangeRequest,
@@ -9,8 +11,23 @@ from kvorum.proto.rpc_pb2 import (
     RangeRequest,
     TxnRequest,
 )
-from kvorum.rpc.grpc import UnaryMethods
+from kvorum.proto.versions import Version
+from kvorum.rpc.grpc import StreamMethods, UnaryMethods
+from kvorum.rpc.services import range_stream
+from kvorum.rpc.services.range_stream import RangeStreaming
+from kvorum.server.log import Logger
 from kvorum.server.ports import KeyValuePort, Response
+
+RANGE_STREAM_SINCE: Final = Version(3, 7)
+
+
+def streams(server: KeyValuePort, log: Logger, version: Version) -> StreamMethods:
+    """The service's streaming methods by path."""
+    if version < RANGE_STREAM_SINCE:
+        return {}
+    return {
+        range_stream.PATH: (RangeRequest, lambda call: RangeStreaming(server, call, log)),
+    }
 
 
 def methods(server: KeyValuePort) -> UnaryMethods:
