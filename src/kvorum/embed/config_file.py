@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from kvorum.embed.config_check import not_supported
+from kvorum.embed.config_file_discovery import discovery_section
+from kvorum.embed.config_flag import Flag, Kind
 from kvorum.embed.config_load import Given
-from kvorum.embed.config_table import Flag, Kind
 from kvorum.embed.config_table_later import FLAGS
 from kvorum.embed.config_values import NS_PER_S
 from kvorum.errors import ConfigError
@@ -27,10 +28,39 @@ _STRUCT = "configYAML"
 _SECTIONS = {
     "client-transport-security": "embed.securityConfig",
     "peer-transport-security": "embed.securityConfig",
-    "socket-options": "transport.SocketOpts",
-    "discovery-config": "v3discovery.DiscoveryConfig",
 }
 """Keys that hold a mapping; nothing in them is supported yet."""
+
+_DISCOVERY = "discovery-config"
+
+_SOCKET_OPTIONS = "socket-options"
+_OTHER_KEYS = {"experimental-snapshot-catch-up-entries": "experimental-snapshot-catchup-entries"}
+"""Keys that are not named as their flags."""
+NO_KEYS = frozenset(
+    {
+        "client-cert-allowed-hostname",
+        "client-crl-file",
+        "discovery-cacert",
+        "discovery-cert",
+        "discovery-dial-timeout",
+        "discovery-endpoints",
+        "discovery-fallback",
+        "discovery-insecure-skip-tls-verify",
+        "discovery-insecure-transport",
+        "discovery-keepalive-time",
+        "discovery-keepalive-timeout",
+        "discovery-key",
+        "discovery-password",
+        "discovery-request-timeout",
+        "discovery-token",
+        "discovery-user",
+        "raft-read-timeout",
+        "raft-write-timeout",
+        "socket-reuse-address",
+        "socket-reuse-port",
+    }
+)
+"""Flags that a file cannot set, as in etcd: their names are unknown keys there."""
 
 _BOUNDS = {
     Kind.UINT: (0, 2**64 - 1),
@@ -113,13 +143,38 @@ def _settings(document: Mapping[Any, Any]) -> FileSettings:
     unknown: list[str] = []
     for key, value in document.items():
         name = str(key).lower()
-        if name in _SECTIONS:
+        name = _OTHER_KEYS.get(name, name)
+        if name == _SOCKET_OPTIONS:
+            given.update(_socket_options(value))
+        elif name in _SECTIONS:
             _check_section(name, value)
-        elif name not in FLAGS:
+        elif name == _DISCOVERY:
+            for flag, item in discovery_section(value, _decode_error):
+                given[flag] = Given(_decode(FLAGS[flag], item), str(item))
+                FLAGS[flag].check_supported(given[flag].value, str(item))
+        elif name not in FLAGS or name in NO_KEYS:
             unknown.append(str(key))
         elif value is not None:
             given[name] = Given(_decode(FLAGS[name], value), str(value))
     return FileSettings(given, unknown)
+
+
+def _socket_options(value: Any) -> dict[str, Given]:
+    """The flags that the mapping `socket-options` sets."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        where = f"struct field {_STRUCT}.{_SOCKET_OPTIONS} of type transport.SocketOpts"
+        raise _decode_error(value, where)
+    given = {}
+    for key, item in value.items():
+        option = str(key).lower()
+        name = f"socket-{option}"
+        if name not in FLAGS or item is None:
+            continue
+        field = f"struct field SocketOpts.{_SOCKET_OPTIONS}.{option} of type bool"
+        given[name] = Given(_decode_bool(FLAGS[name], item, field), str(item).lower())
+    return given
 
 
 def _check_section(name: str, value: Any) -> None:
@@ -141,8 +196,10 @@ def _decode(flag: Flag, value: Any) -> Any:
 def _decode_string(flag: Flag, value: Any, field: str) -> Any:
     if not isinstance(value, str):
         raise _decode_error(value, field)
-    if flag.kind is Kind.URLS:
+    if flag.kind in {Kind.URLS, Kind.OPTIONAL_URLS}:
         return _decode_urls(flag, value)
+    if flag.kind in {Kind.ORIGINS, Kind.HOSTS}:
+        return flag.parse(value or flag.default)
     if flag.name == "initial-cluster-state" and value not in flag.choices:
         raise ConfigError(f'unexpected clusterState "{value}"')
     return flag.parse(value)
@@ -184,6 +241,7 @@ def _decode_number(flag: Flag, value: Any, field: str) -> int | float:
 _DECODERS: dict[Kind, Callable[[Flag, Any, str], Any]] = {
     Kind.BOOL: _decode_bool,
     Kind.STRINGS: _decode_strings,
+    Kind.ENDPOINTS: _decode_strings,
     **dict.fromkeys(_BOUNDS, _decode_number),
 }
 

@@ -6,30 +6,53 @@ Source: shared facts, flags.md section 1 (gates of 3.6, read from its source).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kvorum.embed.config_check import not_supported
 from kvorum.embed.config_values import parse_bool
 from kvorum.errors import ConfigError
+from kvorum.proto.versions import Version
+from kvorum.server.options import Feature
+
+if TYPE_CHECKING:
+    from kvorum.embed.config import Config
+
+ALPHA, BETA = "ALPHA", "BETA"
+GATES_SINCE = Version(3, 6)
+"""Members that present themselves as older know the gates of 3.6 all the same."""
 
 
 class Gate(NamedTuple):
-    """A gate that etcd 3.6 knows. `field` of `Config`; empty: not supported yet."""
+    """A gate that etcd knows.
+
+    `field` of `Config`; empty: its default is how it is here, and `reason` says why not otherwise.
+    """
 
     default: bool
     field: str = ""
+    stage: str = ALPHA
+    since: Version = GATES_SINCE
+    reason: str = ""
 
+
+ALL_OF_STAGE: Mapping[str, str] = {"AllAlpha": ALPHA, "AllBeta": BETA}
+"""Gates that set all others of a stage which are not set themselves."""
 
 GATES: Mapping[str, Gate] = {
-    "AllAlpha": Gate(False),
-    "AllBeta": Gate(False),
-    "CompactHashCheck": Gate(False),
-    "InitialCorruptCheck": Gate(False),
+    "CompactHashCheck": Gate(False, "compact_hash_check"),
+    "FastLeaseKeepAlive": Gate(
+        True, stage=BETA, since=Version(3, 7), reason="a lease is always renewed at once"
+    ),
+    "InitialCorruptCheck": Gate(False, "initial_corrupt_check"),
     "LeaseCheckpoint": Gate(False, "lease_checkpoint"),
     "LeaseCheckpointPersist": Gate(False, "lease_checkpoint_persist"),
-    "SetMemberLocalAddr": Gate(False),
-    "StopGRPCServiceOnDefrag": Gate(False),
-    "TxnModeWriteWithSharedBuffer": Gate(True),
+    "PriorityRequest": Gate(
+        False, since=Version(3, 7), reason="requests are applied in the order of the log"
+    ),
+    "SetMemberLocalAddr": Gate(False, "set_member_local_addr"),
+    "StopGRPCServiceOnDefrag": Gate(False, "stop_grpc_service_on_defrag"),
+    "TxnModeWriteWithSharedBuffer": Gate(
+        True, stage=BETA, reason="a transaction has no buffer that could be shared or not"
+    ),
 }
 
 
@@ -37,7 +60,7 @@ def parse_gates(text: str) -> dict[str, bool]:
     """Read the flag's value.
 
     Raises:
-        ConfigError: a gate that does not exist, has no value, or is not supported yet.
+        ConfigError: a gate that no version has, or that has no value.
     """
     chosen: dict[str, bool] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -49,18 +72,47 @@ def parse_gates(text: str) -> dict[str, bool]:
         except ConfigError:
             reason = f'strconv.ParseBool: parsing "{value}": invalid syntax'
             raise ConfigError(f"invalid value of {name}={value}, err: {reason}") from None
-        check_gate(name, chosen[name])
+        if name not in GATES and name not in ALL_OF_STAGE:
+            raise ConfigError(f"unrecognized feature gate: {name}")
     return chosen
 
 
-def check_gate(name: str, value: bool) -> None:
-    """Refuse an unknown gate, and a setting of one that is not supported yet.
+def gate_fields(chosen: Mapping[str, bool], version: Version) -> dict[str, bool]:
+    """The fields of `Config` that gates set.
+
+    Args:
+        chosen: by name, as given.
+        version: presented; gates that came later are not known.
 
     Raises:
-        ConfigError
+        ConfigError: a gate is not known, or set to what cannot be here.
     """
-    gate = GATES.get(name)
-    if gate is None:
-        raise ConfigError(f"unrecognized feature gate: {name}")
-    if not gate.field and value != gate.default:
-        raise not_supported(f"feature gate {name}")
+    known = {name: gate for name, gate in GATES.items() if gate.since <= version}
+    fields: dict[str, bool] = {}
+    for name in chosen:
+        if name not in known and name not in ALL_OF_STAGE:
+            raise ConfigError(f"unrecognized feature gate: {name}")
+    for name, gate in known.items():
+        value = chosen.get(name)
+        for every, stage in ALL_OF_STAGE.items():
+            if value is None and every in chosen and stage == gate.stage:
+                value = chosen[every]
+        if value is None:
+            continue
+        if gate.field:
+            fields[gate.field] = value
+        elif value != gate.default:
+            shown = str(value).lower()
+            raise ConfigError(f"feature gate {name}={shown} has no effect here: {gate.reason}")
+    return fields
+
+
+def features(config: Config) -> tuple[Feature, ...]:
+    """Every gate, and whether it is on, for the metrics."""
+    every = [Feature(name, stage, False) for name, stage in ALL_OF_STAGE.items()]
+    every += [
+        Feature(name, gate.stage, getattr(config, gate.field) if gate.field else gate.default)
+        for name, gate in GATES.items()
+        if gate.since <= max(config.server_version, GATES_SINCE)
+    ]
+    return tuple(sorted(every))

@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kvorum.embed.config import DEFAULT_NAME, Config
-from kvorum.embed.config_gates import GATES, check_gate
-from kvorum.embed.config_table import SUPPORTED, Flag
+from kvorum.embed.config_flag import Flag
+from kvorum.embed.config_gates import GATES_SINCE, gate_fields
+from kvorum.embed.config_table import SUPPORTED
 from kvorum.embed.config_table_later import FLAGS
 from kvorum.errors import ConfigError
+from kvorum.proto.versions import DEFAULT_SERVER_VERSION, Version, server_version
 
 _GATES_FLAG = "feature-gates"
+_VERSION_FLAG = "emulated-version"
 _INITIAL_CLUSTER = "initial-cluster"
 _BOOTSTRAP_FLAGS = (_INITIAL_CLUSTER, "discovery", "discovery-endpoints", "discovery-srv")
 
@@ -84,7 +87,19 @@ def _fields(given: Mapping[str, Given]) -> dict[str, Any]:
 
 
 def _value(flag: Flag, given: Mapping[str, Given]) -> Any:
-    return given[flag.name].value if flag.name in given else flag.parse(flag.default)
+    if flag.name in given:
+        return given[flag.name].value
+    for version, default in flag.older_defaults:
+        if _version(given) < version:
+            return flag.parse(default)
+    return flag.parse(flag.default)
+
+
+def _version(given: Mapping[str, Given]) -> Version:
+    """The version to present. It decides on some defaults."""
+    if _VERSION_FLAG not in given:
+        return DEFAULT_SERVER_VERSION
+    return server_version(given[_VERSION_FLAG].value)
 
 
 def _gates(given: Mapping[str, Given]) -> dict[str, bool]:
@@ -99,6 +114,5 @@ def _gates(given: Mapping[str, Given]) -> dict[str, bool]:
                 f"cannot specify both flags: --{name}={one.text} and {new} at the same time, "
                 f"please just use {new}"
             )
-        check_gate(gate, one.value)
         chosen[gate] = one.value
-    return {GATES[gate].field: value for gate, value in chosen.items() if GATES[gate].field}
+    return gate_fields(chosen, max(_version(given), GATES_SINCE))

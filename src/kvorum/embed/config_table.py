@@ -10,167 +10,14 @@ Source: shared facts, flags.md section 1; types and texts of refused values chec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-from kvorum.cluster.urls import parse_urls
-from kvorum.embed.config_check import not_supported
-from kvorum.embed.config_gates import parse_gates
-from kvorum.embed.config_values import (
-    NS_PER_S,
-    PARSE_ERROR,
-    RANGE_ERROR,
-    parse_bool,
-    parse_duration_ns,
-    parse_int,
-    parse_uint,
-)
-from kvorum.errors import ConfigError
-from kvorum.proto.versions import EMULATED_MINORS
-
-
-class Kind(Enum):
-    """Type of a flag; the value is the Go type that a wrong type in the file is told by."""
-
-    STRING = "string"
-    BOOL = "bool"
-    UINT = "uint"
-    UINT64 = "uint64"
-    UINT32 = "uint32"
-    INT = "int"
-    INT64 = "int64"
-    FLAG_DURATION = "time.Duration"
-    URLS = "comma-joined URLs"
-    STRINGS = "[]string"
-    CHOICE = "one of a few strings"
-    GATES = "feature gates"
-
-    @property
-    def go_type(self) -> str:
-        """As Go's JSON decoder names the type of the field."""
-        return "string" if self in _STRING_KINDS else self.value
-
-
-_STRING_KINDS = {Kind.URLS, Kind.CHOICE, Kind.GATES}
-
-
-class Section(Enum):
-    """Headings of `--help`, in etcd's order."""
-
-    MEMBER = "Member"
-    CLUSTERING = "Clustering"
-    SECURITY = "Security"
-    AUTH = "Auth"
-    PROFILING = "Profiling and Monitoring"
-    LOGGING = "Logging"
-    TRACING = "Distributed tracing"
-    FEATURES = "Features"
-    UNSAFE = "Unsafe feature"
-    KVORUM = "Kvorum"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
-    """One flag."""
-
-    name: str
-    kind: Kind
-    default: str
-    """As it would be given; the value that is taken even when the flag is not supported."""
-    section: Section
-    help: str = ""
-    field: str = ""
-    """Of `Config`; empty: not supported."""
-    choices: tuple[str, ...] = ()
-    inert: tuple[str, ...] = ()
-    """Other values that are taken though the flag is not supported."""
-    refusal: str = ""
-    """Text for other values, with `{}` for the value; empty: the usual one."""
-    replaced_by: str = ""
-    """The flag that this old name stands for."""
-    gate: str = ""
-    """The feature gate that this old flag stands for."""
-
-    @property
-    def variable(self) -> str:
-        """The environment variable of the flag."""
-        return "ETCD_" + self.name.upper().replace("-", "_")
-
-    @property
-    def is_old_name(self) -> bool:
-        """Left out of `--help`."""
-        return bool(self.replaced_by or self.gate)
-
-    @property
-    def supported(self) -> bool:
-        """Whether values other than the default are taken."""
-        return bool(self.field or self.gate)
-
-    def check_supported(self, value: Any, shown: str) -> None:
-        """Refuse a parsed value of a flag that is not supported, unless it changes nothing.
-
-        Args:
-            value: what `parse` made of it, or what the file holds.
-            shown: the value as given, for the text.
-
-        Raises:
-            ConfigError
-        """
-        if self.supported or any(value == self.parse(text) for text in (self.default, *self.inert)):
-            return
-        if self.refusal:
-            raise ConfigError(self.refusal.format(shown))
-        raise not_supported(f"--{self.name}")
-
-    def parse(self, text: str) -> Any:
-        """The value that `Config` gets: durations in seconds, lists as tuples.
-
-        Raises:
-            ConfigError: the reason alone, as it stands behind the colon of etcd's text.
-        """
-        if self.kind is Kind.CHOICE:
-            if text not in self.choices:
-                raise ConfigError(f'invalid value "{text}"')
-            return text
-        return _PARSERS[self.kind](text)
-
-
-def parse_strings(text: str) -> tuple[str, ...]:
-    """A comma-separated list, sorted, each once."""
-    return tuple(sorted(set(text.split(","))))
-
-
-def _duration_s(text: str) -> float:
-    try:
-        return parse_duration_ns(text) / NS_PER_S
-    except ConfigError:
-        raise ConfigError(PARSE_ERROR) from None
-
-
-def _uint32(text: str) -> int:
-    """Of a type that is etcd's own, not package flag's: the error is strconv's."""
-    try:
-        return parse_uint(text, 32)
-    except ConfigError as error:
-        reason = "invalid syntax" if str(error) == PARSE_ERROR else RANGE_ERROR
-        raise ConfigError(f'strconv.ParseUint: parsing "{text}": {reason}') from None
-
-
-_PARSERS: dict[Kind, Callable[[str], Any]] = {
-    Kind.STRING: str,
-    Kind.BOOL: parse_bool,
-    Kind.UINT: parse_uint,
-    Kind.UINT64: parse_uint,
-    Kind.UINT32: _uint32,
-    Kind.INT: parse_int,
-    Kind.INT64: parse_int,
-    Kind.FLAG_DURATION: _duration_s,
-    Kind.URLS: parse_urls,
-    Kind.STRINGS: parse_strings,
-    Kind.GATES: parse_gates,
-}
+from kvorum.embed.config_check import V2_PHASES, V2_REFUSE
+from kvorum.embed.config_flag import Flag, Kind, Section
+from kvorum.embed.config_table_cluster import CLUSTER
+from kvorum.embed.config_table_discovery import DISCOVERY
+from kvorum.embed.config_table_log import LOGGING, TRACING
+from kvorum.proto.versions import EMULATED_MINORS, Version
 
 
 def _row(
@@ -182,9 +29,12 @@ def _row(
 
 
 _S = Kind.STRING
-_M, _C, _L, _F = Section.MEMBER, Section.CLUSTERING, Section.LOGGING, Section.FEATURES
+_M, _C, _L = Section.MEMBER, Section.CLUSTERING, Section.LOGGING
+_F, _P = Section.FEATURES, Section.PROFILING
 
 SUPPORTED: tuple[Flag, ...] = (
+    *CLUSTER,
+    *DISCOVERY,
     _row("name", _S, "default", _M, "name", "Name of this member, for people."),
     _row("data-dir", _S, "", _M, "data_dir", "Folder of all data; '<name>.etcd' when empty."),
     _row("wal-dir", _S, "", _M, "wal_dir", "Folder of the log alone, say on a faster disk."),
@@ -195,6 +45,7 @@ SUPPORTED: tuple[Flag, ...] = (
         _M,
         "snapshot_count",
         "Applied entries after which a snapshot is written and the log is cut.",
+        older_defaults=((Version(3, 6), "100000"),),
     ),
     _row(
         "snapshot-catchup-entries",
@@ -243,6 +94,14 @@ SUPPORTED: tuple[Flag, ...] = (
         _M,
         "listen_client_urls",
         "Comma-separated URLs to listen on for clients.",
+    ),
+    _row(
+        "listen-client-http-urls",
+        Kind.OPTIONAL_URLS,
+        "",
+        _M,
+        "listen_client_http_urls",
+        "Comma-separated URLs for plain HTTP; 'listen-client-urls' then has gRPC alone.",
     ),
     _row("max-snapshots", Kind.UINT, "5", _M, "max_snapshots", "Snapshot files to keep; 0: all."),
     _row("max-wals", Kind.UINT, "5", _M, "max_wals", "Log segments to keep; 0: all."),
@@ -312,6 +171,46 @@ SUPPORTED: tuple[Flag, ...] = (
         "Time in which a pinged client must answer; 0: for ever.",
     ),
     _row(
+        "memory-mlock",
+        Kind.BOOL,
+        "false",
+        _M,
+        "memory_mlock",
+        "Keep the process, pages of the database included, in RAM once they are there.",
+    ),
+    _row(
+        "socket-reuse-port",
+        Kind.BOOL,
+        "false",
+        _M,
+        "socket_reuse_port",
+        "Let other processes listen on the same ports (SO_REUSEPORT).",
+    ),
+    _row(
+        "raft-read-timeout",
+        Kind.FLAG_DURATION,
+        "5s",
+        _M,
+        "raft_read_timeout_s",
+        "Silence after which a connection to another member is given up; 5s at least.",
+    ),
+    _row(
+        "raft-write-timeout",
+        Kind.FLAG_DURATION,
+        "5s",
+        _M,
+        "raft_write_timeout_s",
+        "Time without room for more after which it is given up too; 5s at least.",
+    ),
+    _row(
+        "enable-grpc-gateway",
+        Kind.BOOL,
+        "true",
+        _M,
+        "enable_grpc_gateway",
+        "Serve the methods as JSON by plain HTTP too.",
+    ),
+    _row(
         "initial-advertise-peer-urls",
         Kind.URLS,
         "http://localhost:2380",
@@ -325,7 +224,7 @@ SUPPORTED: tuple[Flag, ...] = (
         "default=http://localhost:2380",
         _C,
         "initial_cluster",
-        "Founding members as 'name=url,name=url' (this version: one member).",
+        "Founding members as 'name=url,name=url'.",
     ),
     _row(
         "initial-cluster-state",
@@ -359,24 +258,100 @@ SUPPORTED: tuple[Flag, ...] = (
         _C,
         "pre_vote",
         "Ask whether an election can be won before starting one.",
+        older_defaults=((Version(3, 5), "false"),),
     ),
     _row(
-        "log-outputs",
-        Kind.STRINGS,
-        "default",
-        _L,
-        "log_outputs",
-        "Comma-separated: 'stdout', 'stderr' or paths of files; 'default' is stderr.",
+        "auto-compaction-mode",
+        Kind.STRING,
+        "periodic",
+        _C,
+        "auto_compaction_mode",
+        "What the retention counts: 'periodic' (time) or 'revision'.",
     ),
     _row(
-        "log-level",
+        "auto-compaction-retention",
+        Kind.STRING,
+        "0",
+        _C,
+        "auto_compaction_retention",
+        "History to keep: '24' or '24h', '10m', or, by revisions, '1000'; '0' keeps all.",
+    ),
+    _row(
+        "v2-deprecation",
+        Kind.CHOICE,
+        V2_REFUSE,
+        _C,
+        "v2_deprecation",
+        "Version 2 data in a data directory of stock etcd: 'write-only' refuses to start, "
+        "'write-only-skip-check' keeps it in a file and starts.",
+        choices=V2_PHASES,
+    ),
+    _row(
+        "cors",
+        Kind.ORIGINS,
+        "*",
+        Section.SECURITY,
+        "cors",
+        "Comma-separated origins of web pages that may read answers (CORS); '*': all.",
+    ),
+    _row(
+        "host-whitelist",
+        Kind.HOSTS,
+        "*",
+        Section.SECURITY,
+        "host_whitelist",
+        "Comma-separated names that plain HTTP requests without TLS may come to; '*': all.",
+    ),
+    _row(
+        "enable-pprof",
+        Kind.BOOL,
+        "false",
+        _P,
+        "enable_pprof",
+        "Serve stacks and sampled profiles under '/debug/pprof/' of the client URLs.",
+    ),
+    _row(
+        "metrics",
         _S,
-        "info",
-        _L,
-        "log_level",
-        "Least important lines to write: debug, info, warn, error, panic or fatal.",
+        "basic",
+        _P,
+        "metrics",
+        "'basic', or 'extensive' to show how long each gRPC call took.",
     ),
-    _row("log-format", _S, "json", _L, "log_format", "'json' or 'console'."),
+    _row(
+        "listen-metrics-urls",
+        Kind.OPTIONAL_URLS,
+        "",
+        _P,
+        "listen_metrics_urls",
+        "Comma-separated URLs to serve probes and metrics on.",
+    ),
+    _row(
+        "warning-unary-request-duration",
+        Kind.FLAG_DURATION,
+        "300ms",
+        _L,
+        "warning_unary_request_duration_s",
+        "Unary calls that take longer are told in the log.",
+    ),
+    _row(
+        "warning-apply-duration",
+        Kind.FLAG_DURATION,
+        "100ms",
+        _L,
+        "warning_apply_duration_s",
+        "Applies and reads that take longer are told in the log.",
+    ),
+    *LOGGING,
+    *TRACING,
+    _row(
+        "bootstrap-defrag-threshold-megabytes",
+        Kind.UINT,
+        "0",
+        _F,
+        "bootstrap_defrag_threshold_mb",
+        "Defragment at the start if so much of the database is free; 0: never.",
+    ),
     _row(
         "compaction-batch-limit",
         Kind.INT,
@@ -407,7 +382,7 @@ SUPPORTED: tuple[Flag, ...] = (
         "",
         _F,
         "feature_gates",
-        "Comma-separated 'Gate=true'. Supported: LeaseCheckpoint, LeaseCheckpointPersist.",
+        "Comma-separated 'Gate=true' or 'Gate=false'.",
     ),
     _row(
         "unsafe-no-fsync",

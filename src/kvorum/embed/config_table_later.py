@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from kvorum.embed.config_flag import Flag, Kind, Section
 from kvorum.embed.config_gates import GATES
-from kvorum.embed.config_table import SUPPORTED, Flag, Kind, Section
+from kvorum.embed.config_table import SUPPORTED
 
 IGNORED = (
     "cluster-active-size",
@@ -39,50 +40,41 @@ def _row(name: str, kind: Kind, default: str, section: Section, **more: Any) -> 
     return Flag(name=name, kind=kind, default=default, section=section, **more)
 
 
-_V2_PHASES = ("not-yet", "write-only", "write-only-drop-data", "gone", "write-only-skip-check")
-_LOG_ROTATION = (
-    '{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}'
+_V2_DISCOVERY = (
+    "discovery by the version 2 protocol (--discovery, --discovery-proxy) is not supported: it "
+    "needs an etcd that serves version 2 of the API; use --discovery-endpoints with "
+    "--discovery-token, or --discovery-srv"
 )
 
 NOT_YET: tuple[Flag, ...] = (
-    _row("listen-client-http-urls", Kind.STRING, "", Section.MEMBER),
-    _row("memory-mlock", Kind.BOOL, "false", Section.MEMBER),
-    _row("backend-bbolt-freelist-type", Kind.STRING, "map", Section.MEMBER),
-    _row("socket-reuse-port", Kind.BOOL, "false", Section.MEMBER),
-    _row("socket-reuse-address", Kind.BOOL, "false", Section.MEMBER),
-    _row("raft-read-timeout", Kind.FLAG_DURATION, "5s", Section.MEMBER),
-    _row("raft-write-timeout", Kind.FLAG_DURATION, "5s", Section.MEMBER),
-    _row("enable-grpc-gateway", Kind.BOOL, "true", Section.MEMBER),
-    _row("strict-reconfig-check", Kind.BOOL, "true", Section.CLUSTERING),
-    _row("discovery", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-proxy", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-fallback", Kind.CHOICE, "exit", Section.CLUSTERING, choices=("exit", "proxy")),
-    _row("discovery-srv", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-srv-name", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-endpoints", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-token", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-dial-timeout", Kind.FLAG_DURATION, "2s", Section.CLUSTERING),
-    _row("discovery-request-timeout", Kind.FLAG_DURATION, "5s", Section.CLUSTERING),
-    _row("discovery-keepalive-time", Kind.FLAG_DURATION, "2s", Section.CLUSTERING),
-    _row("discovery-keepalive-timeout", Kind.FLAG_DURATION, "6s", Section.CLUSTERING),
-    _row("discovery-insecure-transport", Kind.BOOL, "true", Section.CLUSTERING),
-    _row("discovery-insecure-skip-tls-verify", Kind.BOOL, "false", Section.CLUSTERING),
-    _row("discovery-cert", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-key", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-cacert", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-user", Kind.STRING, "", Section.CLUSTERING),
-    _row("discovery-password", Kind.STRING, "", Section.CLUSTERING),
     _row(
-        "auto-compaction-mode",
+        "backend-bbolt-freelist-type",
         Kind.STRING,
-        "periodic",
-        Section.CLUSTERING,
-        inert=("revision", ""),  # of no account while the retention is 0
-        refusal='unknown auto-compaction-mode "{}"',
+        "map",
+        Section.MEMBER,
+        help="Only 'map': the database is LMDB, whose list of free pages has one form.",
+        refusal="--backend-bbolt-freelist-type={} has no effect here: the database is LMDB, not "
+        "bbolt; leave the flag out",
     ),
-    _row("auto-compaction-retention", Kind.STRING, "0", Section.CLUSTERING, inert=("0s", "0h", "")),
-    _row("v2-deprecation", Kind.CHOICE, "write-only", Section.CLUSTERING, choices=_V2_PHASES),
-    _row("max-learners", Kind.INT, "1", Section.CLUSTERING),
+    _row(
+        "socket-reuse-address",
+        Kind.BOOL,
+        "false",
+        Section.MEMBER,
+        help="SO_REUSEADDR is always set, here as in etcd on Linux.",
+        inert=("true",),
+    ),
+    _row("discovery", Kind.STRING, "", Section.CLUSTERING, refusal=_V2_DISCOVERY),
+    _row("discovery-proxy", Kind.STRING, "", Section.CLUSTERING, refusal=_V2_DISCOVERY),
+    _row("discovery-fallback", Kind.CHOICE, "exit", Section.CLUSTERING, choices=("exit", "proxy")),
+    _row(
+        "discovery-insecure-skip-tls-verify",
+        Kind.BOOL,
+        "false",
+        Section.CLUSTERING,
+        refusal="--discovery-insecure-skip-tls-verify is not supported: gRPC for Python always "
+        "checks certificates; name the CA in --discovery-cacert",
+    ),
     _row("cert-file", Kind.STRING, "", Section.SECURITY),
     _row("key-file", Kind.STRING, "", Section.SECURITY),
     _row("client-cert-file", Kind.STRING, "", Section.SECURITY),
@@ -107,14 +99,9 @@ NOT_YET: tuple[Flag, ...] = (
     _row("cipher-suites", Kind.STRINGS, "", Section.SECURITY),
     _row("tls-min-version", Kind.STRING, "TLS1.2", Section.SECURITY, inert=("",)),
     _row("tls-max-version", Kind.STRING, "", Section.SECURITY),
-    _row("cors", Kind.STRING, "*", Section.SECURITY),
-    _row("host-whitelist", Kind.STRING, "*", Section.SECURITY),
     _row("auth-token", Kind.STRING, "simple", Section.AUTH),
     _row("bcrypt-cost", Kind.UINT, "10", Section.AUTH),
     _row("auth-token-ttl", Kind.UINT, "300", Section.AUTH),
-    _row("enable-pprof", Kind.BOOL, "false", Section.PROFILING),
-    _row("metrics", Kind.STRING, "basic", Section.PROFILING),
-    _row("listen-metrics-urls", Kind.STRING, "", Section.PROFILING),
     _row(
         "logger",
         Kind.STRING,
@@ -122,21 +109,8 @@ NOT_YET: tuple[Flag, ...] = (
         Section.LOGGING,
         help="Only 'zap': structured lines.",
         refusal='unknown logger option "{}"',
+        refusals=(("capnslog", "--logger=capnslog is removed in v3.5"),),
     ),
-    _row("enable-log-rotation", Kind.BOOL, "false", Section.LOGGING),
-    _row("log-rotation-config-json", Kind.STRING, _LOG_ROTATION, Section.LOGGING),
-    _row("warning-unary-request-duration", Kind.FLAG_DURATION, "300ms", Section.LOGGING),
-    _row("warning-apply-duration", Kind.FLAG_DURATION, "100ms", Section.LOGGING),
-    _row("enable-distributed-tracing", Kind.BOOL, "false", Section.TRACING),
-    _row("distributed-tracing-address", Kind.STRING, "localhost:4317", Section.TRACING),
-    _row("distributed-tracing-service-name", Kind.STRING, "etcd", Section.TRACING),
-    _row("distributed-tracing-instance-id", Kind.STRING, "", Section.TRACING),
-    _row("distributed-tracing-sampling-rate", Kind.INT, "0", Section.TRACING),
-    _row("corrupt-check-time", Kind.FLAG_DURATION, "0s", Section.FEATURES),
-    _row("compact-hash-check-time", Kind.FLAG_DURATION, "1m", Section.FEATURES),
-    _row("bootstrap-defrag-threshold-megabytes", Kind.UINT, "0", Section.FEATURES),
-    _row("downgrade-check-time", Kind.FLAG_DURATION, "5s", Section.FEATURES),
-    _row("force-new-cluster", Kind.BOOL, "false", Section.UNSAFE),
 )
 
 _EXPERIMENTAL = (

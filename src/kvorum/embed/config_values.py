@@ -36,7 +36,9 @@ _UNIT_NS = {
     "m": 60 * NS_PER_S,
     "h": 3600 * NS_PER_S,
 }
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)", re.ASCII)
+_DIGITS_MAX = 1000
+"""Of a number, point included: Python refuses to read numbers of very many digits."""
 
 PARSE_ERROR = "parse error"
 RANGE_ERROR = "value out of range"
@@ -89,16 +91,26 @@ def parse_duration_ns(text: str) -> int:
     """Read a duration such as `1h15m30.5s` as nanoseconds.
 
     Raises:
-        ConfigError: `time: invalid duration "…"`.
+        ConfigError: `time: invalid duration "…"`, or what else Go says.
     """
     body = text[1:] if text[:1] in {"-", "+"} else text
     if body == "0":
         return 0
     total, offset = 0, 0
-    while match := _DURATION_PART.match(body, offset):
-        total += int(Fraction(match[1].rstrip(".") or "0") * _UNIT_NS[match[2]])
+    while offset < len(body):
+        match = _DURATION_PART.match(body, offset)
+        if match is None or len(match[1]) > _DIGITS_MAX:
+            raise ConfigError(f'time: invalid duration "{text}"')
+        number, unit = match[1].rstrip("."), match[2]
+        if int(number.partition(".")[0] or "0") > _INT64_MAX:
+            raise ConfigError(f'time: invalid duration "{text}"')
+        if not unit:
+            raise ConfigError(f'time: missing unit in duration "{text}"')
+        if unit not in _UNIT_NS:
+            raise ConfigError(f'time: unknown unit "{unit}" in duration "{text}"')
+        total += int(Fraction(number) * _UNIT_NS[unit])
         offset = match.end()
-    if offset == 0 or offset != len(body) or total > _INT64_MAX:
+    if not body or total > _INT64_MAX:
         raise ConfigError(f'time: invalid duration "{text}"')
     return -total if text.startswith("-") else total
 

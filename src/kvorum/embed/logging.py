@@ -6,7 +6,8 @@
 
 Two forms, as in etcd: `json` (one object a line; keys level, ts, logger, caller, msg, fields,
 stacktrace) and `console` (the same, parted by tabs, fields as JSON). Times are UTC with
-microseconds. Outputs: `default` and `stderr`, `stdout`, or paths of files, which are appended to.
+microseconds. Outputs: `default` and `stderr`, `stdout`, `systemd/journal`, or paths of files, which
+are appended to, and one of which may be rotated (`log_rotation`).
 
 A line that cannot be written (full disk, closed pipe) is dropped: a member does not die of its log.
 
@@ -24,13 +25,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from kvorum.embed.log_journal import Journal
+from kvorum.embed.log_rotation import RotatedFile, parse_rotation
 from kvorum.errors import ConfigError
 from kvorum.server.log import Event, Level, Logger, short_path
 
 DEFAULT_OUTPUT = "default"
-_JOURNAL = "systemd/journal"
+JOURNAL_OUTPUT = "systemd/journal"
+_STREAMS = (DEFAULT_OUTPUT, "stdout", "stderr")
 _FORMATS = ("json", "console")
-_LIBRARIES = ("h2corn", "asyncio", "kvorum")
+_LIBRARIES = ("h2corn", "asyncio", "kvorum", "opentelemetry")
 """Standard-library loggers whose lines are wanted in the member's log."""
 
 _PLAIN = (str, bool, int, float, type(None))
@@ -46,14 +50,58 @@ class LogSettings(Protocol):
     def log_format(self) -> str: ...
     @property
     def log_outputs(self) -> Sequence[str]: ...
+    @property
+    def enable_log_rotation(self) -> bool: ...
+    @property
+    def log_rotation_config_json(self) -> str: ...
+
+
+class Output(Protocol):
+    """Where lines go."""
+
+    def write(self, line: str, event: Event) -> None:
+        """Write a line, which ends with a newline.
+
+        Raises:
+            OSError, ValueError: it cannot be written.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Stream:
+    """A text stream; closed only when it has been opened for the log."""
+
+    def __init__(self, stream: TextIO, *, opened: bool = False) -> None:
+        self._stream, self._opened = stream, opened
+
+    def write(self, line: str, _: Event) -> None:
+        self._stream.write(line)
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._opened:
+            self._stream.close()
+
+
+class _Rotated:
+    def __init__(self, file: RotatedFile) -> None:
+        self._file = file
+
+    def write(self, line: str, _: Event) -> None:
+        self._file.write(line)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Log:
     """An open log: its logger, and what must be closed and put back at the end."""
 
-    def __init__(self, logger: Logger, opened: Iterable[TextIO] = ()) -> None:
+    def __init__(self, logger: Logger, outputs: Iterable[Output] = ()) -> None:
         self.logger = logger
-        self._opened = list(opened)
+        self._outputs = list(outputs)
         self._routed: list[tuple[logging.Logger, logging.Handler, bool]] = []
 
     def route_libraries(self, names: Iterable[str] = _LIBRARIES) -> None:
@@ -74,11 +122,11 @@ class Log:
         for library, handler, propagate in self._routed:
             library.removeHandler(handler)
             library.propagate = propagate
-        for stream in self._opened:
+        for output in self._outputs:
             with contextlib.suppress(OSError):
-                stream.close()
+                output.close()
         self._routed.clear()
-        self._opened.clear()
+        self._outputs.clear()
 
 
 def open_log(settings: LogSettings) -> Log:
@@ -89,19 +137,20 @@ def open_log(settings: LogSettings) -> Log:
     """
     level = parse_level(settings.log_level)
     encode = _encoder(settings.log_format)
-    opened: list[TextIO] = []
+    outputs: list[Output] = []
     try:
-        streams = [_open(output, opened) for output in _outputs(settings.log_outputs)]
+        for name in _outputs(settings):
+            outputs.append(_open(name, settings))
     except ConfigError:
-        for stream in opened:
-            stream.close()
+        for output in outputs:
+            output.close()
         raise
-    return Log(Logger(_sink(encode, streams), level), opened)
+    return Log(Logger(_sink(encode, outputs), level), outputs)
 
 
 def early_logger() -> Logger:
     """For what is said before the configuration is known: JSON on stderr, from `info` on."""
-    return Logger(_sink(encode_json, [sys.stderr]))
+    return Logger(_sink(encode_json, [_Stream(sys.stderr)]))
 
 
 def stdlib_logger(name: str = "kvorum", level: Level = Level.INFO) -> Logger:
@@ -135,7 +184,7 @@ def check_log_settings(settings: LogSettings) -> None:
     """
     parse_level(settings.log_level)
     _encoder(settings.log_format)
-    _outputs(settings.log_outputs)
+    _outputs(settings)
 
 
 def _encoder(name: str) -> Encode:
@@ -144,26 +193,41 @@ def _encoder(name: str) -> Encode:
     return encode_json if name == "json" else encode_console
 
 
-def _outputs(names: Sequence[str]) -> Sequence[str]:
+def _outputs(settings: LogSettings) -> Sequence[str]:
+    names = sorted(set(settings.log_outputs))
     if DEFAULT_OUTPUT in names and len(names) > 1:
         raise ConfigError(f'multi logoutput for "{DEFAULT_OUTPUT}" is not supported yet')
-    if _JOURNAL in names:
-        raise ConfigError(f"--log-outputs={_JOURNAL} is not supported by this version of Kvorum")
-    return sorted(set(names))
+    if settings.enable_log_rotation:
+        files = [name for name in names if name not in _STREAMS]
+        if len(files) != 1 or files == [JOURNAL_OUTPUT]:
+            raise ConfigError(
+                "--log-outputs requires a single file path when --log-rotate-config-json is defined"
+            )
+        parse_rotation(settings.log_rotation_config_json)
+    if JOURNAL_OUTPUT in names and len(names) > 1:
+        shown = " ".join(f'"{name}"' for name in names)
+        raise ConfigError(
+            f"running with systemd/journal but other '--log-outputs' values ([{shown}]) are "
+            "configured with 'default'; override 'default' value with something else"
+        )
+    return names
 
 
-def _open(output: str, opened: list[TextIO]) -> TextIO:
+def _open(output: str, settings: LogSettings) -> Output:
     if output in {DEFAULT_OUTPUT, "stderr"}:
-        return sys.stderr
+        return _Stream(sys.stderr)
     if output == "stdout":
-        return sys.stdout
+        return _Stream(sys.stdout)
+    if output == JOURNAL_OUTPUT:
+        return Journal()
     try:
-        stream = open_append(output)
+        if settings.enable_log_rotation:
+            rotation = parse_rotation(settings.log_rotation_config_json)
+            return _Rotated(RotatedFile(output, rotation))
+        return _Stream(open_append(output), opened=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f'couldn\'t open sink "{output}": open {output}: {reason}') from None
-    opened.append(stream)
-    return stream
 
 
 def open_append(path: str) -> TextIO:
@@ -173,13 +237,12 @@ def open_append(path: str) -> TextIO:
     return Path(path).open("a", encoding="utf-8")
 
 
-def _sink(encode: Encode, streams: Sequence[TextIO]) -> Callable[[Event], None]:
+def _sink(encode: Encode, outputs: Sequence[Output]) -> Callable[[Event], None]:
     def write(event: Event) -> None:
         line = encode(event) + "\n"
-        for stream in streams:
+        for output in outputs:
             with contextlib.suppress(OSError, ValueError):  # ValueError: the stream was closed
-                stream.write(line)
-                stream.flush()
+                output.write(line, event)
 
     return write
 

@@ -12,25 +12,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import sys
 from typing import Final
 
-from kvorum.cluster.urls import parse_url, with_port
+from kvorum.cluster.urls import parse_url
 from kvorum.embed.config import Config
+from kvorum.embed.config_check import V2_KEEP_ASIDE
 from kvorum.embed.config_cluster import founding_cluster
+from kvorum.embed.config_gates import features
+from kvorum.embed.joining import Founding, find_founding
 from kvorum.embed.logging import stdlib_logger
-from kvorum.rpc.app import client_services
-from kvorum.rpc.frames import HEAD_BYTES
-from kvorum.rpc.http import client_app, peer_app
-from kvorum.rpc.http2.connection import Limits
-from kvorum.rpc.http2.pings import KeepAlive
-from kvorum.rpc.listener import Listener, bind
+from kvorum.embed.memory import lock_memory
+from kvorum.embed.network import PeerNetwork
+from kvorum.embed.serving import Serving, Sockets
+from kvorum.peer.service import PeerService
+from kvorum.rpc.http import peer_app
+from kvorum.rpc.listener import Listener
 from kvorum.server.api import MemberApi
 from kvorum.server.log import Logger
 from kvorum.server.member import EtcdServer
 from kvorum.server.opening import open_member
 from kvorum.server.options import ServerOptions
+from kvorum.server.peer_api import PeerApi
+from kvorum.server.quota import log_quota
 
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Young collections are rare and old ones rarer: what a request makes dies by reference count."""
@@ -38,14 +42,11 @@ GC_THRESHOLDS: Final = (50_000, 20, 50)
 LEASE_CHECKPOINT_INTERVAL_S: Final = 300.0
 """Source: etcd server/lease (defaultLeaseCheckpointInterval)."""
 
-STREAM_WINDOW_MIN: Final = 4 * 1024 * 1024
-"""What a client may send ahead on one stream; a whole message at least."""
+MIB: Final = 1 << 20
 
 SWITCH_INTERVAL_S: Final = 0.001
 """The log's and the committer's threads want the interpreter for short turns; at the default of
 5 ms a commit of 10,000 rows beside a busy loop takes 500 to 900 ms, at 1 ms 130 to 190."""
-
-LOCALHOST: Final = "localhost"
 
 
 class Member:
@@ -61,8 +62,11 @@ class Member:
         self.log = log or stdlib_logger()
         self.client_urls: tuple[str, ...] = ()
         """What it listens on, with the ports that were bound."""
+        self.http_urls: tuple[str, ...] = ()
+        self.metrics_urls: tuple[str, ...] = ()
         self._server: EtcdServer | None = None
-        self._listeners: list[Listener] = []
+        self._peer: Listener | None = None
+        self._serving: Serving | None = None
 
     async def __aenter__(self) -> Member:
         await self.start()
@@ -94,24 +98,19 @@ class Member:
             CorruptionError: something in the data directory is damaged.
         """
         config, log = self.config, self.log
-        log.info("configuring peer listeners", listen_peer_urls=config.listen_peer_urls)
-        peer_sockets, _ = _bind_all(config.listen_peer_urls)
+        if config.memory_mlock:
+            lock_memory()
+        sockets = Sockets(config, log)
+        self.client_urls = sockets.client_urls
+        self.http_urls, self.metrics_urls = sockets.http_urls, sockets.metrics_urls
         try:
-            log.info("configuring client listeners", listen_client_urls=config.listen_client_urls)
-            client_sockets, self.client_urls = _bind_all(config.listen_client_urls)
-        except BaseException:
-            _close_all(peer_sockets)
-            raise
-        try:
-            await self._start_server(peer_sockets, client_sockets)
+            await self._start_server(sockets)
         except BaseException:
             await self.stop()
-            _close_all([*peer_sockets, *client_sockets])
+            sockets.close()
             raise
 
-    async def _start_server(
-        self, peer_sockets: list[socket.socket], client_sockets: list[socket.socket]
-    ) -> None:
+    async def _start_server(self, sockets: Sockets) -> None:
         config, log = self.config, self.log
         log.info(
             "starting an etcd server",
@@ -122,41 +121,26 @@ class Member:
             snapshot_count=config.snapshot_count,
             heartbeat_interval=f"{config.heartbeat_interval_ms}ms",
             election_timeout=f"{config.election_timeout_ms}ms",
+            quota_backend_bytes=config.quota_backend_bytes,
+            auto_compaction_mode=config.auto_compaction_mode,
+            auto_compaction_retention=config.auto_compaction_retention,
             listen_client_urls=list(config.listen_client_urls),
             advertise_client_urls=list(config.advertise_client_urls),
         )
-        options = server_options(config, self.client_urls)
-        server = self._server = _open_server(options, log)
+        founding = await find_founding(config, log)
+        options = server_options(config, self.client_urls, founding)
+        log_quota(log, config.quota_backend_bytes, config.quota_bytes)
+        server, network = _open_server(config, options, log)
+        self._server = server
         api = MemberApi(server)
-        peer = Listener(peer_sockets, peer_app(api), None, log=log)
-        self._listeners.append(peer)
+        service = PeerService(network.transport, server.inbox, PeerApi(server, api), log)
+        peer = self._peer = Listener(sockets.peer, peer_app(api), None, gateway=service, log=log)
+        serving = self._serving = Serving(config, sockets, api, options.message_bytes_max, log)
+        server.leadership.on_leader_lost = serving.services.finish_leaderless
         await peer.start()
+        await serving.start_metrics()
         await server.start()
-        services = client_services(api, message_bytes_max=options.message_bytes_max, log=log)
-        client = Listener(
-            client_sockets,
-            client_app(api),
-            services,
-            limits=Limits(
-                concurrent_streams=config.max_concurrent_streams,
-                stream_window=max(STREAM_WINDOW_MIN, services.size_max + HEAD_BYTES),
-            ),
-            keep_alive=KeepAlive(
-                min_time_s=config.grpc_keepalive_min_time_s,
-                interval_s=config.grpc_keepalive_interval_s,
-                timeout_s=config.grpc_keepalive_timeout_s,
-            ),
-            log=log,
-        )
-        self._listeners.append(client)
-        await client.start()
-        log.info("ready to serve client requests")
-        for url in self.client_urls:
-            log.info(
-                "serving client traffic insecurely; this is strongly discouraged!",
-                traffic="grpc+http",
-                address=parse_url(url).address,
-            )
+        await serving.start_clients()
 
     async def stop(self) -> None:
         """Stop serving, write down what is applied, close the files. A second call does nothing."""
@@ -164,10 +148,12 @@ class Member:
         if server is None:
             return
         self.log.info("closing etcd server", name=self.config.name)
+        await server.leave()
         server.stopping.set()
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            await listener.stop()
+        if self._peer is not None:
+            await self._peer.stop()
+        if self._serving is not None:
+            await self._serving.stop()
         await server.stop()
         self.log.info("closed etcd server", name=self.config.name)
 
@@ -176,7 +162,9 @@ class Member:
         await asyncio.shield(self.server.failed)
 
 
-def _open_server(options: ServerOptions, log: Logger) -> EtcdServer:
+def _open_server(
+    config: Config, options: ServerOptions, log: Logger
+) -> tuple[EtcdServer, PeerNetwork]:
     """Open the data, and keep the interpreter out of the way of requests from then on.
 
     What is read back stays: looking for garbage in it would double the time of a start. And what a
@@ -187,7 +175,8 @@ def _open_server(options: ServerOptions, log: Logger) -> EtcdServer:
     try:
         opened = open_member(options, log)
         try:
-            return EtcdServer(options, opened, log)
+            network = PeerNetwork(config, opened.member_id, opened.cluster.id, log)
+            return EtcdServer(options, opened, log, network), network
         except BaseException:
             opened.close()
             raise
@@ -197,8 +186,16 @@ def _open_server(options: ServerOptions, log: Logger) -> EtcdServer:
         gc.enable()
 
 
-def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOptions:
-    """The server's options, from the configuration and the ports that were bound."""
+def server_options(
+    config: Config, client_urls: tuple[str, ...], founding: Founding | None = None
+) -> ServerOptions:
+    """The server's options, from the configuration and the ports that were bound.
+
+    Args:
+        config: checked.
+        client_urls: what the client port listens on.
+        founding: what a member without data starts from; None: what the flags say, unasked.
+    """
     advertised = config.advertise_client_urls
     if any(parse_url(url).port == 0 for url in advertised):
         advertised = client_urls
@@ -207,12 +204,21 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
         name=config.name,
         data_dir=config.data_path,
         wal_dir=config.wal_path,
-        founding=lambda: founding_cluster(config),
+        founding=founding or (lambda: founding_cluster(config)),
+        joins=config.initial_cluster_state == "existing",
+        force_new_cluster=config.force_new_cluster,
         client_urls=advertised,
         heartbeat_interval_s=config.heartbeat_interval_ms / 1000,
         election_ticks=config.election_ticks,
         initial_election_tick_advance=config.initial_election_tick_advance,
         pre_vote=config.pre_vote,
+        strict_reconfig_check=config.strict_reconfig_check,
+        max_learners=config.max_learners,
+        initial_corrupt_check=config.initial_corrupt_check,
+        corrupt_check_s=config.corrupt_check_time_s,
+        compact_hash_check=config.compact_hash_check,
+        compact_hash_check_s=config.compact_hash_check_time_s,
+        downgrade_check_s=config.downgrade_check_time_s,
         snapshot_count=config.snapshot_count,
         snapshot_catchup_entries=config.snapshot_catchup_entries,
         max_snapshots=config.max_snapshots,
@@ -223,35 +229,19 @@ def server_options(config: Config, client_urls: tuple[str, ...]) -> ServerOption
         batch_limit=config.backend_batch_limit,
         compaction_batch_limit=config.compaction_batch_limit,
         compaction_sleep_s=config.compaction_sleep_interval_s,
+        retention=config.retention,
+        stops_serving_on_defrag=config.stop_grpc_service_on_defrag,
+        defrag_at_start_bytes=config.bootstrap_defrag_threshold_mb * MIB,
         max_txn_ops=config.max_txn_ops,
         max_request_bytes=config.max_request_bytes,
         watch_progress_interval_s=config.watch_progress_notify_interval_s,
         lease_checkpoint_interval_s=checkpoint_s,
         lease_checkpoint_persist=config.lease_checkpoint_persist,
         version=config.server_version,
+        warning_apply_s=config.warning_apply_duration_s,
+        features=features(config),
+        skip_v2_check=config.v2_deprecation == V2_KEEP_ASIDE,
     )
-
-
-def _bind_all(urls: tuple[str, ...]) -> tuple[list[socket.socket], tuple[str, ...]]:
-    """A listening socket for each URL, and the URLs with their real ports."""
-    sockets: list[socket.socket] = []
-    bound: list[str] = []
-    try:
-        for text in urls:
-            url = parse_url(text)
-            host = "127.0.0.1" if url.host == LOCALHOST else url.host
-            listener = bind(host, url.port)
-            sockets.append(listener)
-            bound.append(with_port(text, listener.getsockname()[1]))
-    except BaseException:
-        _close_all(sockets)
-        raise
-    return sockets, tuple(bound)
-
-
-def _close_all(sockets: list[socket.socket]) -> None:
-    for listener in sockets:
-        listener.close()
 
 
 __all__ = ["Config", "Member", "server_options"]

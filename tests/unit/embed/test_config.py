@@ -113,7 +113,7 @@ def test_the_quota_is_two_gib_unless_given_and_none_when_negative() -> None:
             "enabling feature gate LeaseCheckpointPersist requires enabling feature gate "
             "LeaseCheckpoint",
         ),
-        ({"emulated_version": "3.7"}, None),
+        ({"emulated_version": "3.8"}, None),
         ({"max_txn_ops": -1}, "--max-txn-ops must not be negative"),
         ({"backend_batch_interval_s": -0.5}, "--backend-batch-interval must not be negative"),
         ({"log_level": "loud"}, 'unrecognized level: "loud"'),
@@ -123,7 +123,7 @@ def test_the_quota_is_two_gib_unless_given_and_none_when_negative() -> None:
             'multi logoutput for "default" is not supported yet',
         ),
         ({"listen_client_urls": ("foo",)}, None),
-        ({"log_outputs": ("systemd/journal",)}, None),
+        ({"log_outputs": ("stdout", "systemd/journal")}, None),
     ],
 )
 def test_what_cannot_be_is_refused_in_etcds_words(

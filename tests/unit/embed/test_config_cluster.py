@@ -77,16 +77,6 @@ def test_without_an_initial_cluster_the_member_is_alone() -> None:
             {"initial_cluster": "foo"},
             "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: ",
         ),
-        (
-            {"initial_cluster_state": "existing"},
-            "cannot fetch cluster info from peer urls: could not retrieve cluster information "
-            "from the given URLs",
-        ),
-        (
-            {"initial_cluster": f"default={_PEER},b=http://127.0.0.1:1"},
-            "--initial-cluster with more than one member is not supported by this version of "
-            "Kvorum",
-        ),
     ],
 )
 def test_a_wrong_initial_cluster_is_refused_in_stocks_words(

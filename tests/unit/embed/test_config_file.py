@@ -124,7 +124,6 @@ def test_an_empty_file_is_the_default_member(tmp_path: Path) -> None:
             "client-transport-security: cert-file is not supported by this version of Kvorum",
         ),
         ("cert-file: x", "--cert-file is not supported by this version of Kvorum"),
-        ("enable-pprof: true", "--enable-pprof is not supported by this version of Kvorum"),
     ],
 )
 def test_a_wrong_value_is_refused_in_stocks_words(tmp_path: Path, text: str, refusal: str) -> None:

@@ -12,8 +12,10 @@ import pytest
 
 import kvorum
 from kvorum.embed.config import Config
+from kvorum.embed.config_flag import Kind
+from kvorum.embed.config_gates import GATES, features
 from kvorum.embed.config_load import Given, assemble
-from kvorum.embed.config_table import SUPPORTED, Kind
+from kvorum.embed.config_table import SUPPORTED
 from kvorum.embed.config_table_later import FLAGS, GATE_FLAGS, IGNORED, NOT_YET
 from kvorum.errors import ConfigError
 from tests.stock import require_stock_35
@@ -56,7 +58,7 @@ def test_every_supported_flag_sets_a_field_and_every_field_has_a_flag() -> None:
     fields_of_flags = {flag.field for flag in SUPPORTED}
     known = {field.name for field in fields(Config)}
     assert fields_of_flags - known == {"feature_gates"}
-    assert known - fields_of_flags == {"lease_checkpoint", "lease_checkpoint_persist"}
+    assert known - fields_of_flags == {gate.field for gate in GATES.values() if gate.field}
 
 
 def test_every_default_can_be_given() -> None:
@@ -67,7 +69,9 @@ def test_every_default_can_be_given() -> None:
         assert assemble({flag.name: one}, from_file=True) == assemble({}, from_file=True)
 
 
-@pytest.mark.parametrize("flag", [flag for flag in NOT_YET if not flag.refusal], ids=str)
+@pytest.mark.parametrize(
+    "flag", [flag for flag in NOT_YET if not flag.refusal and not flag.help], ids=str
+)
 def test_a_flag_that_is_not_supported_is_refused_by_name(flag: object) -> None:
     row = next(one for one in NOT_YET if one is flag)
     other = {
@@ -132,7 +136,6 @@ def test_a_gate_and_its_old_flag_together_are_refused() -> None:
         ("Nope=true", "unrecognized feature gate: Nope"),
         ("LeaseCheckpoint", "missing bool value for LeaseCheckpoint"),
         ("LeaseCheckpoint=x", "invalid value of LeaseCheckpoint=x, err: strconv.ParseBool"),
-        ("CompactHashCheck=true", "feature gate CompactHashCheck is not supported by this"),
     ],
 )
 def test_a_wrong_gate_is_refused(text: str, refusal: str) -> None:
@@ -141,17 +144,44 @@ def test_a_wrong_gate_is_refused(text: str, refusal: str) -> None:
     assert str(caught.value).startswith(refusal)
 
 
-def test_a_gate_that_is_not_supported_may_be_set_to_its_default() -> None:
-    assert FLAGS["feature-gates"].parse("AllAlpha=false, TxnModeWriteWithSharedBuffer=true") == {
-        "AllAlpha": False,
-        "TxnModeWriteWithSharedBuffer": True,
-    }
+def test_a_gate_may_be_set_to_how_it_is_here() -> None:
+    gates = "AllAlpha=false, TxnModeWriteWithSharedBuffer=true,InitialCorruptCheck=false"
+    assert assemble(given(feature_gates=gates)) == assemble({})
 
 
-def test_old_gate_flags_that_are_not_supported_are_refused_too() -> None:
-    with pytest.raises(ConfigError, match="feature gate InitialCorruptCheck is not supported"):
-        assemble(given(experimental_initial_corrupt_check="true"))
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("feature-gates", "TxnModeWriteWithSharedBuffer=false"),
+        ("experimental-txn-mode-write-with-shared-buffer", "false"),
+    ],
+)
+def test_a_gate_without_effect_is_refused_with_the_reason(flag: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^feature gate \w+=(true|false) has no effect here: ."):
+        assemble({flag: Given(FLAGS[flag].parse(text), text)})
     assert set(GATE_FLAGS) <= set(FLAGS)
+
+
+def test_gates_of_a_later_version_are_known_to_that_version_alone() -> None:
+    for version, gate in (("3.6", "FastLeaseKeepAlive=true"), ("3.5", "PriorityRequest=false")):
+        with pytest.raises(ConfigError, match=f"^unrecognized feature gate: {gate.split('=')[0]}$"):
+            assemble(given(feature_gates=gate, emulated_version=version))
+    gates = "FastLeaseKeepAlive=true,PriorityRequest=false"
+    config = assemble(given(feature_gates=gates, emulated_version="3.7"))
+    assert {"FastLeaseKeepAlive", "PriorityRequest"} <= {one.name for one in features(config)}
+    assert not {"FastLeaseKeepAlive"} & {one.name for one in features(Config())}
+
+
+def test_all_gates_of_a_stage_are_set_but_those_that_are_named() -> None:
+    named = "StopGRPCServiceOnDefrag=false,LeaseCheckpoint=false,LeaseCheckpointPersist=false"
+    config = assemble(given(feature_gates=f"AllAlpha=true,{named}"))
+    assert (config.initial_corrupt_check, config.set_member_local_addr) == (True, True)
+    assert not config.lease_checkpoint
+    assert config.stop_grpc_service_on_defrag is False
+    with pytest.raises(ConfigError, match="PriorityRequest=true has no effect here"):
+        assemble(given(feature_gates="AllAlpha=true", emulated_version="3.7"))
+    with pytest.raises(ConfigError, match="TxnModeWriteWithSharedBuffer=false has no effect"):
+        assemble(given(feature_gates="AllBeta=false"))
 
 
 def test_the_compaction_mode_may_be_any_while_compaction_is_off() -> None:

@@ -66,12 +66,28 @@ def test_durations_are_read(text: str, duration_ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "5x", "s", ".s", "1 s", "9223372036854775808ns", "1h-5m"]
+    ("text", "reason"),
+    [
+        ("", "invalid"),
+        ("s", "invalid"),
+        (".s", "invalid"),
+        ("-", "invalid"),
+        ("9223372036854775808ns", "invalid"),
+        ("9223372036854775808", "invalid"),
+        ("2600000h", "invalid"),
+        ("5", "missing unit in"),
+        ("1.5", "missing unit in"),
+        ("1h30", "missing unit in"),
+        ("5x", 'unknown unit "x" in'),
+        ("1 s", 'unknown unit " s" in'),
+        ("1h-5m", 'unknown unit "h-" in'),
+        ("1_000", 'unknown unit "_" in'),
+    ],
 )
-def test_what_is_no_duration_is_refused_in_gos_words(text: str) -> None:
+def test_what_is_no_duration_is_refused_in_gos_words(text: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_duration_ns(text)
-    assert str(caught.value) == f'time: invalid duration "{text}"'
+    assert str(caught.value) == f'time: {reason} duration "{text}"'
 
 
 @pytest.mark.parametrize(

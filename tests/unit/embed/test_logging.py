@@ -21,6 +21,8 @@ class Settings:
     log_level: str = "info"
     log_format: str = "json"
     log_outputs: Sequence[str] = field(default_factory=lambda: ("default",))
+    enable_log_rotation: bool = False
+    log_rotation_config_json: str = ""
 
 
 def event(**fields: object) -> Event:
