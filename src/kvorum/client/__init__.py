@@ -11,6 +11,7 @@ Importing this does not import grpc; the first call does.
 """
 
 from kvorum.client.client import Client
+from kvorum.client.election import Election, NotElectedError
 from kvorum.client.endpoint import Endpoint, parse_endpoint
 from kvorum.client.errors import (
     ClientClosedError,
@@ -23,8 +24,12 @@ from kvorum.client.errors import (
     describe_status,
 )
 from kvorum.client.keepalive import KeepAlive
+from kvorum.client.mirror import Mirror
+from kvorum.client.mutex import Mutex, SessionExpiredError
 from kvorum.client.options import ClientOptions, WatchLimits
 from kvorum.client.ranges import EVERYTHING_AFTER, from_key_range, prefix_end, prefix_range
+from kvorum.client.session import Session
+from kvorum.client.snapshot import SnapshotPart
 from kvorum.client.tls import TlsOptions
 from kvorum.client.transport import Failure
 from kvorum.client.txn import (
@@ -49,9 +54,16 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionLostError",
     "DeadlineExceededError",
+    "Election",
     "Endpoint",
     "Failure",
     "KeepAlive",
+    "Mirror",
+    "Mutex",
+    "NotElectedError",
+    "Session",
+    "SessionExpiredError",
+    "SnapshotPart",
     "TlsOptions",
     "TransportError",
     "Txn",

@@ -66,6 +66,14 @@ class Channels:
             response_deserializer=method.response.FromString,
         )
 
+    def answers(self, endpoint: Endpoint, method: Method[RequestT, ResponseT]) -> Any:
+        """What makes a call of `method`, with one request and many responses, on `endpoint`."""
+        return self._get(endpoint).unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+
     async def wait_connected(self, endpoint: Endpoint, timeout_s: float | None) -> None:
         """Return when there is a connection, or an error that the next call will report.
 

@@ -7,6 +7,8 @@ async with Client(["10.0.0.1:2379", "10.0.0.2:2379"]) as client:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -16,10 +18,12 @@ from kvorum.client.kv import KV
 from kvorum.client.lease import Leases
 from kvorum.client.maintenance import Maintenance
 from kvorum.client.options import ClientOptions, WatchLimits
+from kvorum.client.session import TTL_S, Session
 from kvorum.client.tls import TlsOptions
 from kvorum.client.transport import Failure, Transport
 from kvorum.client.watch_stream import WatchStream
 from kvorum.client.watcher import Watcher
+from kvorum.errors import WireError
 from kvorum.proto.rpc_pb2 import WatchCreateRequest
 
 DEFAULT_ENDPOINTS = ("127.0.0.1:2379",)
@@ -39,7 +43,8 @@ class Client:
     Raises:
         ConfigError: no endpoint, or a TLS file that cannot be used.
 
-    Nothing is connected until the first call.
+    Nothing is connected until the first call. `options.auto_sync_interval_s` takes effect with
+    `async with`.
     """
 
     def __init__(
@@ -53,9 +58,10 @@ class Client:
         watch_limits: WatchLimits | None = None,
         on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
+        options = options or ClientOptions()
         self._transport = Transport(
-            EndpointRing(endpoints),
-            options or ClientOptions(),
+            EndpointRing(endpoints, spread=options.spread),
+            options,
             tls=tls,
             user=user,
             password=password,
@@ -67,8 +73,12 @@ class Client:
         self.leases = Leases(self._transport)
         self.cluster = Cluster(self._transport)
         self.maintenance = Maintenance(self._transport)
+        self._sync_interval_s = options.auto_sync_interval_s
+        self._syncing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._sync_interval_s is not None:
+            self._syncing = asyncio.create_task(self._sync_often(), name="kvorum-sync")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -76,6 +86,10 @@ class Client:
 
     async def close(self) -> None:
         """End everything: watches and kept leases end with ClientClosedError, calls too."""
+        if self._syncing is not None:
+            self._syncing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._syncing
         for stream in self._watches.values():
             await stream.close()
         await self.leases.close()
@@ -83,8 +97,19 @@ class Client:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The endpoints as they were given."""
+        """The endpoints as they were given, or found by `cluster.sync`."""
         return tuple(endpoint.text for endpoint in self._transport.ring.endpoints)
+
+    async def _sync_often(self) -> None:
+        assert self._sync_interval_s is not None
+        while True:
+            await asyncio.sleep(self._sync_interval_s)
+            with contextlib.suppress(WireError):  # the endpoints that are known will do
+                await self.cluster.sync()
+
+    def session(self, *, ttl_s: int = TTL_S) -> Session:
+        """A lease of `ttl_s` seconds that is kept alive, for locks and elections; see Session."""
+        return Session(self, ttl_s)
 
     async def authenticate(self) -> None:
         """Fetch the token of the user now rather than with the first call.

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from time import monotonic
 from urllib.parse import urlsplit
 
 from kvorum.errors import ConfigError
@@ -80,30 +81,71 @@ def _address_problem(address: str) -> str:
     return ""
 
 
-class EndpointRing:
-    """The endpoints of a client, and which of them is used now.
+FAILED_S = 3.0
+"""How long an endpoint that failed gets no turn while others work."""
 
-    Requests stay with one endpoint until it fails; then the next one in order takes its place. A
+
+class EndpointRing:
+    """The endpoints of a client, which of them streams use, and whose turn it is.
+
+    Streams stay with one endpoint until it fails; then the next one in order takes its place. A
     failure counts only for the endpoint that is in use: of a hundred requests that fail together,
     the first moves on and the others find that already done.
+
+    Requests take turns, unless `spread` is off: then they stay with the streams' endpoint. One that
+    failed is left out for `FAILED_S`, or until all others have failed too.
     """
 
-    __slots__ = ("_index", "endpoints")
+    __slots__ = ("_failed_s", "_index", "_spread", "_turn", "endpoints")
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], *, spread: bool = False) -> None:
         if not texts:
             raise ConfigError("etcdclient: no available endpoints")
         self.endpoints = tuple(map(parse_endpoint, texts))
+        self._spread = spread
         self._index = 0
+        self._turn = -1
+        self._failed_s: dict[Endpoint, float] = {}
+        """When each endpoint failed (time.monotonic)."""
 
     def __len__(self) -> int:
         return len(self.endpoints)
 
     @property
     def current(self) -> Endpoint:
+        """The endpoint of streams."""
         return self.endpoints[self._index]
 
+    def next(self) -> Endpoint:
+        """The endpoint of the next request."""
+        endpoints = self.endpoints
+        if not self._spread:
+            return endpoints[self._index]
+        for _ in endpoints:
+            self._turn = (self._turn + 1) % len(endpoints)
+            endpoint = endpoints[self._turn]
+            if not self._failed_s or not self._has_failed(endpoint):
+                return endpoint
+        return self.current
+
     def failed(self, endpoint: Endpoint) -> None:
-        """Go on to the next endpoint, if `endpoint` is the one in use."""
-        if self.current is endpoint:
+        """Go on to the next endpoint, if `endpoint` is the one in use; others get its turns."""
+        self._failed_s[endpoint] = monotonic()
+        if self.current == endpoint:
             self._index = (self._index + 1) % len(self.endpoints)
+
+    def replace(self, texts: Sequence[str]) -> None:
+        """Use other endpoints from now on; the one in use stays, if it is among them."""
+        current = self.current
+        self.endpoints = tuple(map(parse_endpoint, texts))
+        self._index = self.endpoints.index(current) if current in self.endpoints else 0
+        self._failed_s = {e: at for e, at in self._failed_s.items() if e in self.endpoints}
+
+    def _has_failed(self, endpoint: Endpoint) -> bool:
+        failed_s = self._failed_s.get(endpoint)
+        if failed_s is None:
+            return False
+        if monotonic() - failed_s < FAILED_S:
+            return True
+        del self._failed_s[endpoint]
+        return False

@@ -1,8 +1,9 @@
 """Keeping leases alive: one stream for all leases of a client.
 
-Each lease is asked for again when a third of its time is over. A lease is over for its owner when
-the member says so (its time to live is 0), or when its whole time went by without an answer: then
-the member has let it go, or will, and nobody here can know better.
+Each lease is asked for again when a third of its time is over. When the next third goes by without
+an answer the member is taken to hang, and the next endpoint is asked. A lease is over for its owner
+when the member says so (its time to live is 0), or when its whole time went by without an answer:
+then the member has let it go, or will, and nobody here can know better.
 
 Source: etcd client/v3 lease.go (the third, the wait for the first answer, the buffer of 16).
 """
@@ -15,7 +16,7 @@ from collections import deque
 from time import monotonic
 from typing import Self
 
-from kvorum.client.errors import ClientClosedError, TransportError
+from kvorum.client.errors import ClientClosedError, ConnectionLostError
 from kvorum.client.methods import LEASE_KEEP_ALIVE
 from kvorum.client.stream import Stream
 from kvorum.client.transport import Transport
@@ -40,7 +41,17 @@ class KeepAlive:
     Reading them is not necessary: only the newest are kept. `wait_over` tells when it ends.
     """
 
-    __slots__ = ("_arrived", "_error", "_keeper", "_responses", "ends_s", "lease_id", "next_s")
+    __slots__ = (
+        "_arrived",
+        "_error",
+        "_keeper",
+        "_responses",
+        "ends_s",
+        "interval_s",
+        "lease_id",
+        "next_s",
+        "unanswered",
+    )
 
     def __init__(self, keeper: LeaseKeeper, lease_id: int, first_answer_s: float) -> None:
         self._keeper = keeper
@@ -52,6 +63,10 @@ class KeepAlive:
         """When to ask for it next (time.monotonic)."""
         self.ends_s = self.next_s + first_answer_s
         """When it is over, if no answer comes."""
+        self.interval_s = first_answer_s / 3
+        """How long an answer may take."""
+        self.unanswered = False
+        """Asked for on the stream that there is, and not answered yet."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,7 +107,9 @@ class KeepAlive:
     def answered(self, response: LeaseKeepAliveResponse) -> None:
         """Take an answer of the member."""
         now_s = monotonic()
-        self.next_s = now_s + response.TTL / 3
+        self.interval_s = response.TTL / 3
+        self.next_s = now_s + self.interval_s
+        self.unanswered = False
         self.ends_s = now_s + response.TTL
         self._responses.append(response)
         self._arrived.set()
@@ -171,15 +188,24 @@ class LeaseKeeper:
                 await asyncio.sleep(backoff.next_delay_s())
 
     async def _serve(self, stream: Stream[LeaseKeepAliveRequest, LeaseKeepAliveResponse]) -> None:
-        writer = asyncio.create_task(self._ask(stream), name="kvorum-keep-alive-writer")
+        """Ask and listen until either ends, and tell why."""
+        tasks = (
+            asyncio.create_task(self._listen(stream), name="kvorum-keep-alive-reader"),
+            asyncio.create_task(self._ask(stream), name="kvorum-keep-alive-writer"),
+        )
         try:
-            while True:
-                self._dispatch(await stream.receive())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # The reader knows better why, when both have ended.
+            await (tasks[0] if tasks[0] in done else tasks[1])
         finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, TransportError):
-                await writer
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             stream.cancel()
+
+    async def _listen(self, stream: Stream[LeaseKeepAliveRequest, LeaseKeepAliveResponse]) -> None:
+        while True:
+            self._dispatch(await stream.receive())
 
     def _dispatch(self, response: LeaseKeepAliveResponse) -> None:
         if response.TTL <= 0:
@@ -191,16 +217,27 @@ class LeaseKeeper:
         self._changed.set()
 
     async def _ask(self, stream: Stream[LeaseKeepAliveRequest, LeaseKeepAliveResponse]) -> None:
-        """Ask for every lease whose turn has come, again and again."""
+        """Ask for every lease whose turn has come, again and again.
+
+        Raises:
+            ConnectionLostError: an answer is overdue, and there are other endpoints.
+        """
+        has_others = len(self._transport.ring) > 1
         for keep_alive in self._all():
             keep_alive.next_s = 0.0  # what was asked on an earlier stream may have been lost
+            keep_alive.unanswered = False
         while True:
             self._changed.clear()
             now_s = monotonic()
             for lease_id, kept in list(self._leases.items()):
                 if min(keep_alive.next_s for keep_alive in kept) <= now_s:
+                    if has_others and all(keep_alive.unanswered for keep_alive in kept):
+                        raise ConnectionLostError(
+                            "no answer to a keep-alive request", stream.endpoint.text
+                        )
                     for keep_alive in kept:
-                        keep_alive.next_s = keep_alive.ends_s  # until the answer says when
+                        keep_alive.next_s = now_s + keep_alive.interval_s
+                        keep_alive.unanswered = True
                     await stream.send(LeaseKeepAliveRequest(ID=lease_id))
             await self._sleep_until(min((k.next_s for k in self._all()), default=None))
 

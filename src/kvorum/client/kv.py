@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from kvorum.client.call import DEFAULT, Service, Timeout
 from kvorum.client.methods import COMPACT, DELETE_RANGE, PUT, RANGE, TXN, TXN_READ
+from kvorum.client.range_stream import read_range
 from kvorum.client.txn import Txn
 from kvorum.proto.rpc_pb2 import (
     CompactionRequest,
@@ -74,6 +77,28 @@ class KV(Service):
     async def range(self, request: RangeRequest, *, timeout_s: Timeout = DEFAULT) -> RangeResponse:
         """Read keys, with a request made by the caller."""
         return await self._call(RANGE, request, timeout_s)
+
+    def range_stream(
+        self, request: RangeRequest, *, timeout_s: float | None = None
+    ) -> AsyncGenerator[RangeResponse, None]:
+        """Read keys in pieces, all of one revision, from members of 3.7 on.
+
+        Each piece has some keys; the last one has the header, `more` and the count besides. To give
+        up early, close the iterator (`aclosing`).
+
+        Args:
+            request: as for `range`; it cannot ask for another order than that of the keys, nor for
+                a range of revisions.
+            timeout_s: for all of it. None: as long as it takes; only for the first piece is there
+                a limit then, that of every request.
+
+        Raises:
+            StatusError: Unimplemented: the member is older, or cannot do this request in pieces;
+                `range` can.
+            CompactedError: the revision has been compacted, maybe in the midst of it.
+            FutureRevisionError: there is no such revision yet.
+        """
+        return read_range(self._transport, request, timeout_s)
 
     async def put(
         self,

@@ -30,6 +30,9 @@ class Method(Generic[RequestT, ResponseT]):
 
 
 RANGE = Method("/etcdserverpb.KV/Range", rpc.RangeRequest, rpc.RangeResponse, is_read=True)
+RANGE_STREAM = Method(
+    "/etcdserverpb.KV/RangeStream", rpc.RangeRequest, rpc.RangeStreamResponse, is_read=True
+)
 PUT = Method("/etcdserverpb.KV/Put", rpc.PutRequest, rpc.PutResponse)
 DELETE_RANGE = Method(
     "/etcdserverpb.KV/DeleteRange", rpc.DeleteRangeRequest, rpc.DeleteRangeResponse
@@ -62,7 +65,27 @@ LEASE_LEASES = Method(
 MEMBER_LIST = Method(
     "/etcdserverpb.Cluster/MemberList", rpc.MemberListRequest, rpc.MemberListResponse, is_read=True
 )
+MEMBER_ADD = Method("/etcdserverpb.Cluster/MemberAdd", rpc.MemberAddRequest, rpc.MemberAddResponse)
+MEMBER_REMOVE = Method(
+    "/etcdserverpb.Cluster/MemberRemove", rpc.MemberRemoveRequest, rpc.MemberRemoveResponse
+)
+MEMBER_UPDATE = Method(
+    "/etcdserverpb.Cluster/MemberUpdate", rpc.MemberUpdateRequest, rpc.MemberUpdateResponse
+)
+MEMBER_PROMOTE = Method(
+    "/etcdserverpb.Cluster/MemberPromote", rpc.MemberPromoteRequest, rpc.MemberPromoteResponse
+)
 
+DEFRAGMENT = Method(
+    "/etcdserverpb.Maintenance/Defragment", rpc.DefragmentRequest, rpc.DefragmentResponse
+)
+MOVE_LEADER = Method(
+    "/etcdserverpb.Maintenance/MoveLeader", rpc.MoveLeaderRequest, rpc.MoveLeaderResponse
+)
+DOWNGRADE = Method(
+    "/etcdserverpb.Maintenance/Downgrade", rpc.DowngradeRequest, rpc.DowngradeResponse
+)
+ALARM = Method("/etcdserverpb.Maintenance/Alarm", rpc.AlarmRequest, rpc.AlarmResponse)
 ALARM_GET = Method(
     "/etcdserverpb.Maintenance/Alarm", rpc.AlarmRequest, rpc.AlarmResponse, is_read=True
 )
@@ -71,6 +94,9 @@ STATUS = Method(
 )
 HASH_KV = Method(
     "/etcdserverpb.Maintenance/HashKV", rpc.HashKVRequest, rpc.HashKVResponse, is_read=True
+)
+SNAPSHOT = Method(
+    "/etcdserverpb.Maintenance/Snapshot", rpc.SnapshotRequest, rpc.SnapshotResponse, is_read=True
 )
 
 AUTHENTICATE = Method(

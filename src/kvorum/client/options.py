@@ -24,6 +24,17 @@ class ClientOptions:
     send_bytes_max: int = 2 * MIB
     """A larger request is refused before it is sent. Source: etcd client/v3 options.go."""
     receive_bytes_max: int = 2**31 - 1
+    spread: bool = True
+    """Requests take turns over the endpoints. Off: they stay with one until it fails."""
+    read_attempt_s: float = 2.0
+    """A read that has no answer for so long is made again on another endpoint, if there is one: a
+    member that hangs does not take all of the time. Writes wait, for they may have been done."""
+    auto_sync_interval_s: float | None = None
+    """How often the endpoints are replaced by the members' client URLs; see `Cluster.sync`.
+    None: never. Source: etcd client/v3, Config.AutoSyncInterval."""
+    require_leader: bool = False
+    """Have a member that knows no leader refuse at once (`etcdserver: no leader`) instead of
+    waiting for one; also ends keep-alive streams then. Watches have a setting of their own."""
     refused_attempts_max: int = 3
     """How often in all a member's own "unavailable" (no leader and the like) is met with another
     attempt on the next endpoint, where that is safe."""

@@ -64,7 +64,8 @@ class Retry:
 
     async def after(self, endpoint: Endpoint, error: WireError) -> WireError | None:
         """What to raise after an attempt on `endpoint` failed; None, after a pause: try again."""
-        if isinstance(error, UnavailableError) and not isinstance(error, DeadlineExceededError):
+        if isinstance(error, UnavailableError):
+            # Also when the caller's time is over: the next request should not wait there as well.
             self._ring.failed(endpoint)
         if not self._may_repeat(error):
             return error

@@ -34,10 +34,21 @@ class Stream(Generic[RequestT, ResponseT]):
             raise ConnectionLostError("stream is over", self.endpoint.text) from None
 
     async def receive(self) -> ResponseT:
-        """The next message.
+        """The next message of a stream that the member does not end.
 
         Raises:
             WireError: why there is no next one; ConnectionLostError when the member just ended it.
+        """
+        response = await self.next()
+        if response is None:
+            raise ConnectionLostError("the member ended the stream", self.endpoint.text)
+        return response
+
+    async def next(self) -> ResponseT | None:
+        """The next message; None: the member has ended the stream, and all is well.
+
+        Raises:
+            WireError: why the stream is over.
         """
         import grpc.aio  # noqa: PLC0415
 
@@ -49,9 +60,7 @@ class Stream(Generic[RequestT, ResponseT]):
             if cancelled_by_close():
                 raise ClientClosedError from None
             raise
-        if response is grpc.aio.EOF:
-            raise ConnectionLostError("the member ended the stream", self.endpoint.text)
-        message: ResponseT = response
+        message: ResponseT | None = None if response is grpc.aio.EOF else response
         return message
 
     def cancel(self) -> None:

@@ -15,6 +15,9 @@ from kvorum.errors import (
 from kvorum.proto.rpc_pb2 import AuthenticateRequest, AuthenticateResponse
 
 Metadata = tuple[tuple[str, str], ...]
+REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
+"""Have a member that knows no leader refuse. Source: shared facts, client.md section 4."""
+
 Authenticate = Callable[[AuthenticateRequest], Awaitable[AuthenticateResponse]]
 
 

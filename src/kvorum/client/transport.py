@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvorum.client.channels import Channels
@@ -11,6 +11,8 @@ from kvorum.client.deadline import Deadline
 from kvorum.client.endpoint import Endpoint, EndpointRing
 from kvorum.client.errors import (
     ClientClosedError,
+    ConnectionLostError,
+    DeadlineExceededError,
     TransportError,
 )
 from kvorum.client.methods import AUTHENTICATE, Method, RequestT, ResponseT
@@ -19,7 +21,7 @@ from kvorum.client.retry import Backoff, Retry
 from kvorum.client.status import wire_error
 from kvorum.client.stream import Stream, cancelled_by_close
 from kvorum.client.tls import TlsOptions
-from kvorum.client.token import Metadata, TokenSource
+from kvorum.client.token import REQUIRE_LEADER, Metadata, TokenSource
 from kvorum.errors import Code, StatusError, WireError
 from kvorum.proto.rpc_pb2 import AuthenticateRequest, AuthenticateResponse
 
@@ -36,7 +38,7 @@ class Failure:
 class Transport:
     """What the parts of a client (keys, watches, leases, ...) make their calls with."""
 
-    __slots__ = ("_channels", "_on_failure", "_token", "options", "ring")
+    __slots__ = ("_always", "_channels", "_on_failure", "_token", "options", "ring")
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Transport:
         self._channels = Channels(options, tls)
         self._token = TokenSource(user, password, self._authenticate)
         self._on_failure = on_failure
+        self._always = REQUIRE_LEADER if options.require_leader else ()
 
     @property
     def closed(self) -> bool:
@@ -87,9 +90,9 @@ class Transport:
         retry: Retry | None = None
         token_renewed = False
         while True:
-            target = ring.current
+            target = ring.next()
             try:
-                return await self._attempt(target, method, request, deadline)
+                return await self._attempt(target, method, request, deadline, len(ring) > 1)
             except WireError as error:
                 raised: WireError | None = error
                 if not token_renewed and self._token.is_stale(error):
@@ -109,16 +112,26 @@ class Transport:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         deadline: Deadline,
+        has_others: bool,
     ) -> ResponseT:
         import grpc.aio  # noqa: PLC0415 - see kvorum.client.channels
 
         await self._channels.wait_connected(endpoint, deadline.left_s())
         metadata = () if method is AUTHENTICATE else await self._token.metadata()
         call = self._channels.unary(endpoint, method)
+        left_s = limit_s = deadline.left_s()
+        if has_others and method.is_read:
+            attempt_s = self.options.read_attempt_s
+            limit_s = attempt_s if left_s is None else min(left_s, attempt_s)
         try:
-            response: ResponseT = await call(request, timeout=deadline.left_s(), metadata=metadata)
+            response: ResponseT = await call(
+                request, timeout=limit_s, metadata=(*metadata, *self._always)
+            )
         except grpc.aio.AioRpcError as failure:
-            raise wire_error(failure, endpoint.text) from None
+            error = wire_error(failure, endpoint.text)
+            if isinstance(error, DeadlineExceededError) and not deadline.passed:
+                error = ConnectionLostError(f"no answer within {limit_s:g} s", endpoint.text)
+            raise error from None
         except grpc.aio.UsageError:
             raise ClientClosedError from None
         except asyncio.CancelledError:
@@ -175,6 +188,35 @@ class Transport:
             raise
         call = self._channels.stream(endpoint, method)
         return Stream(endpoint, call(metadata=(*token, *metadata)))
+
+    def use_endpoints(self, texts: Sequence[str]) -> None:
+        """Make calls to these from now on. Calls and streams under way go on where they are.
+
+        So channels of other endpoints stay as well: without calls they cost next to nothing.
+        """
+        self.ring.replace(texts)
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        timeout_s: float | None,
+    ) -> Stream[RequestT, ResponseT]:
+        """Make a call of one request and many responses on `endpoint` and no other.
+
+        Raises:
+            WireError: no connection, or no token. Everything else is for `Stream.next` to tell.
+        """
+        deadline = Deadline(timeout_s)
+        await self._channels.wait_connected(endpoint, timeout_s)
+        token = await self._token.metadata()
+        call = self._channels.answers(endpoint, method)
+        return Stream(endpoint, call(request, timeout=deadline.left_s(), metadata=token))
+
+    def token_is_stale(self, error: WireError) -> bool:
+        """Whether `error` means that a new token may help; then the next call fetches one."""
+        return self._token.is_stale(error)
 
     def stream_failed(self, endpoint: Endpoint, error: WireError) -> None:
         """A stream ended with `error`: choose endpoint and token for the next one by it."""

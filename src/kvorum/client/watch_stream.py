@@ -22,7 +22,7 @@ from kvorum.client.errors import ClientClosedError, TransportError
 from kvorum.client.methods import WATCH
 from kvorum.client.options import WatchLimits
 from kvorum.client.stream import Stream
-from kvorum.client.token import Metadata
+from kvorum.client.token import REQUIRE_LEADER
 from kvorum.client.transport import Transport
 from kvorum.client.watcher import Watcher
 from kvorum.errors import (
@@ -44,8 +44,6 @@ from kvorum.proto.rpc_pb2 import (
 
 PROGRESS_FOR_ALL = -1
 """As watch id of a response: it answers a progress request, for every watch of the stream."""
-
-REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
 
 
 class WatchStream:

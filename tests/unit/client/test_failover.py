@@ -96,15 +96,75 @@ async def test_an_address_that_cannot_be_dialled_does_not_spoil_the_others() -> 
         assert await client.kv.get(b"k") == ANSWER
 
 
-async def test_requests_stay_with_the_endpoint_that_works() -> None:
+async def test_requests_take_turns_over_the_endpoints() -> None:
     async with (
         serving(answering()) as one,
         serving(answering()) as other,
         Client([one.endpoint, other.endpoint]) as client,
     ):
+        for _ in range(6):
+            await client.kv.get(b"k")
+        assert (len(one.calls), len(other.calls)) == (3, 3)
+
+
+async def test_requests_stay_with_the_endpoint_that_works_when_they_are_not_spread() -> None:
+    async with (
+        serving(answering()) as one,
+        serving(answering()) as other,
+        Client([one.endpoint, other.endpoint], options=ClientOptions(spread=False)) as client,
+    ):
         for _ in range(5):
             await client.kv.get(b"k")
         assert (len(one.calls), len(other.calls)) == (5, 0)
+
+
+async def test_an_endpoint_that_failed_gets_no_turn_while_others_work() -> None:
+    """Else every other request would begin with a wait for the dead one."""
+    told: list[Failure] = []
+    member = answering()
+    silent = FakeMember()
+    goes_on = asyncio.Event()
+
+    async def never(request: object, context: object) -> RangeResponse:
+        await goes_on.wait()
+        return ANSWER
+
+    silent.unary[RANGE.path] = never
+    options = ClientOptions(read_attempt_s=0.1)
+    async with serving(member), serving(silent):
+        endpoints = [silent.endpoint, member.endpoint]
+        async with Client(endpoints, options=options, on_failure=told.append) as client:
+            for _ in range(6):
+                assert await client.kv.get(b"k") == ANSWER
+        assert (len(silent.calls), len(member.calls)) == (1, 6)
+        goes_on.set()
+
+
+async def test_a_write_without_an_answer_is_not_made_again_and_the_next_goes_elsewhere() -> None:
+    member, silent = answering(), FakeMember()
+    goes_on = asyncio.Event()
+
+    async def never(request: object, context: object) -> PutResponse:
+        await goes_on.wait()
+        return PutResponse()
+
+    silent.unary[PUT.path] = never
+    async with serving(member), serving(silent), Client([silent.endpoint, member.endpoint]) as c:
+        with pytest.raises(DeadlineExceededError) as caught:
+            await c.kv.put(b"k", b"v", timeout_s=0.2)
+        assert caught.value.maybe_done
+        assert member.calls == []
+        await c.kv.put(b"k", b"v")
+        await c.kv.put(b"k", b"v")
+        goes_on.set()
+        assert (len(silent.calls), len(member.calls)) == (1, 2)
+
+
+async def test_every_request_asks_for_a_leader_when_told_so() -> None:
+    options = ClientOptions(require_leader=True)
+    async with serving(answering()) as member, Client([member.endpoint], options=options) as client:
+        await client.kv.put(b"k", b"v")
+        assert member.metadata[0]["hasleader"] == "true"
 
 
 async def test_a_read_survives_a_connection_that_breaks_while_it_waits() -> None:
