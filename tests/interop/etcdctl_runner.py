@@ -192,9 +192,9 @@ class Normaliser:
         (re.compile(rb'"(RaftIndex|RaftAppliedIndex)" : \d+'), rb'"\1" : <index>'),
         (re.compile(rb"(true|false), (\d+), \d+, \d+, "), rb"\1, \2, <index>, <index>, "),
         (re.compile(rb"(version: )\d+\.\d+(\.\d+)?"), rb"\1<version>"),
-        (re.compile(rb"remaining\(29\ds\)"), b"remaining(<299>s)"),
-        (re.compile(rb'"ttl":29\d,"granted-ttl":300'), b'"ttl":<299>,"granted-ttl":300'),
-        (re.compile(rb'"TTL" : 29\d\n"GrantedTTL"'), b'"TTL" : <299>\n"GrantedTTL"'),
+        (re.compile(rb"remaining\(2[6-9]\ds\)"), b"remaining(<299>s)"),
+        (re.compile(rb'"ttl":2[6-9]\d,"granted-ttl":300'), b'"ttl":<299>,"granted-ttl":300'),
+        (re.compile(rb'"TTL" : 2[6-9]\d\n"GrantedTTL"'), b'"TTL" : <299>\n"GrantedTTL"'),
     )
     # The client of 3.4 has another log.
     _LOG_SUBSTITUTIONS = (
@@ -204,6 +204,8 @@ class Normaliser:
         (re.compile(rb"endpoint://client-[-0-9a-f]{36}/"), b"endpoint://<client>/"),
     )
     _LEASE_HEX = re.compile(rb"(?<=lease )[0-9a-f]{16}|^[0-9a-f]{16}$", re.MULTILINE)
+    # What locks and elections are made of: keys with the hex of a lease, and in base64.
+    _QUEUE_KEY = re.compile(rb'(?<=n/)[0-9a-f]{12,16}\b|(?<="key":")bi8[^"]{16,}(?=")')
     _LEASE_DECIMAL = re.compile(rb'("ID" : |"ID":|"id":|"lease":|"Lease" : )(\d{16,})')
     _TABLE = re.compile(rb"[ -]{2,}")
 
@@ -214,6 +216,7 @@ class Normaliser:
     def stdout(self, data: bytes) -> bytes:
         data = data.replace(self._endpoint, b"<endpoint>")
         data = self._LEASE_HEX.sub(lambda match: self._lease(int(match[0], 16)), data)
+        data = self._QUEUE_KEY.sub(b"<key>", data)
         data = self._LEASE_DECIMAL.sub(lambda m: m[1] + self._lease(int(m[2])), data)
         if data.startswith(b"+--"):
             data = self._table(data)

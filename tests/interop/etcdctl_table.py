@@ -9,6 +9,7 @@ from tests.interop.etcdctl_steps import Script, Step
 from tests.interop.etcdctl_table_cluster import AUTH, AUTH_SETUP, DEAD, ENDPOINTS, TLS
 from tests.interop.etcdctl_table_globals import GLOBALS, LIMITS, NO_SPACE
 from tests.interop.etcdctl_table_keys import BINARY, COMPACTION, DELETE, GET, PUT
+from tests.interop.etcdctl_table_maintenance import MAINTENANCE
 from tests.interop.etcdctl_table_txn import TXN
 from tests.interop.etcdctl_table_watch import LEASES, WATCH, WATCH_INTERACTIVE
 
@@ -29,4 +30,5 @@ SCRIPTS = (
     GLOBALS,
     LIMITS,
     NO_SPACE,
+    *MAINTENANCE,
 )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.dns import name_server
 from tests.interop.etcdctl_runner import SAME_IDENTITY, Outcome, run_script
 from tests.interop.etcdctl_table import AUTH, AUTH_SETUP, TLS
 from tests.servers import READY_DEADLINE_S, Server, free_port, server_environment, start_server
@@ -123,10 +124,16 @@ def test_skipping_verification_is_refused_and_not_ignored(certificates: dict[str
     assert "--insecure-skip-tls-verify is not supported" in result.stderr
 
 
-def test_discovery_is_refused_and_not_ignored() -> None:
-    result = ours("--discovery-srv", "example.invalid", "get", "k")
-    assert result.returncode == 4
-    assert "--discovery-srv is not supported" in result.stderr
+def test_a_domain_without_records_is_told_as_stock_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with name_server({}) as server:
+        monkeypatch.setenv("KVORUM_DNS_SERVER", server)
+        result = ours("--discovery-srv", "example.invalid", "get", "k")
+    assert result.returncode == 1
+    asked = ["_etcd-client-ssl._tcp.example.invalid", "_etcd-client._tcp.example.invalid"]
+    told = " and ".join(f"lookup {name} on {server}: no such host" for name in asked)
+    assert result.stderr == f"Error: dns lookup errors: {told}\n"
 
 
 def ours(*words: str) -> subprocess.CompletedProcess[str]:

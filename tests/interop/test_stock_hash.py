@@ -20,7 +20,7 @@ import pytest
 from kvorum.errors import WireError, status_of
 from kvorum.mvcc import checks, requests
 from kvorum.mvcc.hashing import hash_all
-from kvorum.mvcc.rules import V3_4, V3_5, Rules
+from kvorum.mvcc.rules import V3_4, V3_5, V3_6, Rules
 from kvorum.mvcc.store import Store
 from kvorum.mvcc.txn import apply_txn
 from kvorum.proto.rpc_pb2 import (
@@ -42,7 +42,7 @@ from kvorum.proto.rpc_pb2 import (
 from kvorum.proto.wire import read_varint
 from kvorum.storage import Backend
 from kvorum.storage.buckets import BUCKETS, KEY
-from tests.stock import require_stock_34, require_stock_35, start_stock_etcd
+from tests.stock import require_stock_34, require_stock_35, require_stock_36, start_stock_etcd
 from tests.unit.mvcc.leases import LeaseBook
 from tests.unit.mvcc.stores import put_op, range_op, txn_op
 from tests.unit.mvcc.test_checks import DUPLICATES, NO_DUPLICATES
@@ -96,7 +96,9 @@ class Ours:
     def __init__(self, backend: Backend, rules: Rules) -> None:
         self.book = LeaseBook(*LEASES)
         self.rules = rules
+        self.hashes_compactions = rules is V3_6
         self.store = Store(backend, self.book, rules=rules)
+        self.store.compaction_hashes.enabled = self.hashes_compactions
 
     def answer(self, request: Any) -> Answer:
         try:
@@ -123,8 +125,7 @@ class Ours:
             requests.apply_compaction(store, request)
             return b""
         if isinstance(request, HashKVRequest):
-            crc, compact_revision, _ = store.hash_kv(request.revision)
-            return HashKVResponse(hash=crc, compact_revision=compact_revision).SerializeToString()
+            return self._hash_kv(request.revision).SerializeToString()
         assert isinstance(request, LeaseRevokeRequest)
         txn = store.begin()
         for key in sorted(self.book.keys[request.ID]):
@@ -132,10 +133,35 @@ class Ours:
         txn.end()
         return b""
 
+    def _hash_kv(self, revision: int) -> HashKVResponse:
+        """From 3.6 on, at a revision that was compacted: the hash that the compaction made."""
+        self._finish_compaction()
+        made = self.store.compaction_hashes.at(revision)
+        if made is not None:
+            return HashKVResponse(
+                hash=made.value, compact_revision=made.compact_revision, hash_revision=made.revision
+            )
+        crc, compact_revision, newest = self.store.hash_kv(revision)
+        response = HashKVResponse(hash=crc, compact_revision=compact_revision)
+        if self.hashes_compactions:
+            response.hash_revision = revision or newest
+        return response
+
+    def _finish_compaction(self) -> None:
+        """A stock member has its hash when it has answered; a half of one is not hashed."""
+        while self.hashes_compactions and self.store.step_compaction():
+            pass
+
     def reload(self, backend: Backend) -> None:
+        """Read it back from its rows; but the hashes, which the stock member keeps."""
         for keys in self.book.keys.values():
             keys.clear()
+        self._finish_compaction()
+        made = self.store.compaction_hashes.newest_first()
         self.store = Store(backend, self.book, rules=self.rules)
+        self.store.compaction_hashes.enabled = self.hashes_compactions
+        for one in reversed(made):
+            self.store.compaction_hashes.add(one)
 
 
 class Requests:
@@ -318,14 +344,18 @@ class BoltFile:
                 yield data[key:value], data[value : value + value_size]
 
 
-VERSIONS = {"3.5": (require_stock_35, V3_5), "3.4": (require_stock_34, V3_4)}
+VERSIONS = {
+    "3.6": (require_stock_36, V3_6),
+    "3.5": (require_stock_35, V3_5),
+    "3.4": (require_stock_34, V3_4),
+}
 
 
 @contextmanager
 def pair(version: str, folder: Path) -> Iterator[tuple[Stock, Ours, Backend]]:
     """A stock member, and a store with the rules of its version."""
     require, rules = VERSIONS[version]
-    flags = ["--unsafe-no-fsync"] if version == "3.5" else []
+    flags = [] if version == "3.4" else ["--unsafe-no-fsync"]
     with (
         start_stock_etcd(require(), *flags) as member,
         Backend.open(folder / "db", fsync=False) as backend,
