@@ -45,6 +45,14 @@ class Calls:
         self.revoke_call = self._unary(
             "Lease/LeaseRevoke", rpc.LeaseRevokeRequest, rpc.LeaseRevokeResponse
         )
+        self.status_call = self._unary("Maintenance/Status", rpc.StatusRequest, rpc.StatusResponse)
+        self.hash_kv_call = self._unary("Maintenance/HashKV", rpc.HashKVRequest, rpc.HashKVResponse)
+        self.move_leader_call = self._unary(
+            "Maintenance/MoveLeader", rpc.MoveLeaderRequest, rpc.MoveLeaderResponse
+        )
+        self.member_add_call = self._unary(
+            "Cluster/MemberAdd", rpc.MemberAddRequest, rpc.MemberAddResponse
+        )
         self.watch_call = self.channel.stream_stream(
             "/etcdserverpb.Watch/Watch",
             request_serializer=rpc.WatchRequest.SerializeToString,
@@ -72,6 +80,10 @@ class Calls:
     def put(self, key: bytes, value: bytes = b"", **fields: Any) -> Any:
         request = rpc.PutRequest(key=key, value=value, **fields)
         return self.put_call(request, timeout=DEADLINE_S)
+
+    def put_async(self, key: bytes, value: bytes = b"") -> Any:
+        """As `put`, without waiting: a future of gRPC."""
+        return self.put_call.future(rpc.PutRequest(key=key, value=value), timeout=DEADLINE_S)
 
     def get(self, key: bytes, range_end: bytes = b"", **fields: Any) -> Any:
         request = rpc.RangeRequest(key=key, range_end=range_end, **fields)

@@ -1,4 +1,4 @@
-"""Rows S1, S2 and S6 of the mission: how a member is started."""
+"""Rows S1, S2, S6 and S7 of the mission: how a member is started."""
 
 from __future__ import annotations
 
@@ -74,3 +74,50 @@ def test_S6_a_flag_can_also_be_a_variable_or_stand_in_a_config_file(
         assert refused.stderr.endswith("Error: etcdserver: request is too large\n")
         assert get(ip, "/health", 4001)[0] == 200
     assert (tmp_path / "elsewhere" / "member" / "snap" / "db").is_file()
+
+
+# kubeadm asks for the gate by its own name where the image is etcd 3.6 or later.
+POD_FLAGS = {
+    "3.6": ("--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s"),
+    "3.5": (
+        "--experimental-initial-corrupt-check=true",
+        "--experimental-watch-progress-notify-interval=5s",
+    ),
+}
+
+
+@pytest.mark.parametrize("image", POD_FLAGS)
+def test_S7_the_command_of_kubeadms_static_pod_starts_a_member_whose_probes_answer(
+    tmp_path: Path, image: str
+) -> None:
+    """All that kubeadm writes into /etc/kubernetes/manifests/etcd.yaml, but the certificates.
+
+    `localhost` is an address of this test's own, as other members run on this machine.
+    """
+    localhost, ip = own_address(), own_address()
+    gate, progress = POD_FLAGS[image]
+    flags = [
+        f"--advertise-client-urls=http://{ip}:2379",
+        f"--data-dir={tmp_path / 'etcd'}",
+        gate,
+        f"--initial-advertise-peer-urls=http://{ip}:2380",
+        f"--initial-cluster=node-1=http://{ip}:2380",
+        f"--listen-client-urls=http://{localhost}:2379,http://{ip}:2379",
+        f"--listen-metrics-urls=http://{localhost}:2381",
+        f"--listen-peer-urls=http://{ip}:2380",
+        "--name=node-1",
+        "--snapshot-count=10000",
+        progress,
+    ]
+    with running_etcd(tmp_path, flags, address=ip):
+        for probe in ("/livez", "/readyz"):
+            assert get(localhost, probe, 2381) == (200, "ok\n")
+        for probe in ("/health?exclude=NOSPACE&serializable=true", "/health?serializable=false"):
+            status, body = get(localhost, probe, 2381)
+            assert (status, body) == (200, '{"health":"true","reason":""}')
+        assert output_of(f"--endpoints={localhost}:2379", "put", "/registry/x", "1") == "OK\n"
+        gates = get(localhost, "/metrics", 2381)[1]
+        assert 'etcd_server_feature_enabled{name="InitialCorruptCheck",stage="ALPHA"} 1' in gates
+        assert 'etcd_server_feature_enabled{name="CompactHashCheck",stage="ALPHA"} 0' in gates
+    assert (tmp_path / "etcd" / "member" / "snap" / "db").is_file()
+    assert list((tmp_path / "etcd" / "member" / "wal").glob("*.wal"))

@@ -1,10 +1,12 @@
-"""Rows of the 3.2 → 3.3 upgrade guide that one member fulfils: U4, U5, U8, U10, U12, U14."""
+"""Rows of the upgrade guides that one member fulfils: U4, U5, U8, U10, U12, U14, U15."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -19,7 +21,8 @@ from tests.runbook.commands import (
     running_etcd,
     wait_until,
 )
-from tests.servers import Server, start_server, under_test_is_stock
+from tests.servers import Server, server_command, start_server, under_test_is_stock
+from tests.stock import require_stock_34, require_stock_35
 
 MIB = 1 << 20
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 3, 8
@@ -172,3 +175,86 @@ def test_U14_a_member_without_its_database_beside_a_snapshot_says_why_it_does_no
         assert "database file of the backend is missing, but there is a raft snapshot" in text
         assert "restore the member from a backup" in text
         assert not (folder / "db").exists()
+
+
+def stock_of(version: str) -> str:
+    return str((require_stock_34() if version == "3.4" else require_stock_35()).etcd)
+
+
+@pytest.mark.parametrize("version", ["3.4", "3.5"])
+def test_U14_a_directory_of_stock_etcd_without_its_database_is_refused_as_well(
+    version: str,
+) -> None:
+    with start_server(stock_of(version), extra_flags=["--snapshot-count=10"]) as server:
+        with Calls(server.target) as calls:
+            for number in range(40):
+                calls.put(b"%d" % number, b"")
+        folder = server.data_dir / "member" / "snap"
+        wait_until(lambda: list(folder.glob("*.snap")), "a raft snapshot is made")
+        server.terminate()
+        (folder / "db").unlink()
+        server.command = server_command("kvorum")
+        server.start()
+        assert server.wait_exit() != 0
+        text = server.log_text()
+        assert f"{folder}/db" in text
+        assert "database file of the backend is missing, but there is a raft snapshot" in text
+        assert "restore the member from a backup" in text
+        assert not (folder / "db").exists()
+
+
+@pytest.mark.parametrize("version", ["3.4", "3.5"])
+def test_U15_version_2_data_is_recognised_named_and_never_silently_dropped(version: str) -> None:
+    """One key is in a raft snapshot by then, the other one in the log behind it."""
+    flags = ["--snapshot-count=10", "--enable-v2=true"]
+    with start_server(stock_of(version), extra_flags=flags) as server:
+        folder = server.data_dir / "member" / "snap"
+        put_v2(server, "old/key", "old value")
+        with Calls(server.target) as calls:
+            for number in range(40):
+                calls.put(b"%d" % number, b"")
+        wait_until(lambda: list(folder.glob("*.snap")), "a raft snapshot is made")
+        put_v2(server, "new", "new value")
+        server.terminate()
+        before = (folder / "db").read_bytes()
+
+        server.command, server.extra_flags = server_command("kvorum"), []
+        server.start()
+        assert server.wait_exit() != 0
+        text = server.log_text()
+        assert "holds version 2 data, which Kvorum does not serve: 2 keys (/new, /old/key)" in text
+        assert "nothing was changed" in text
+        assert "--v2-deprecation=write-only-skip-check" in text
+        assert (folder / "db").read_bytes() == before
+
+        server.extra_flags = ["--v2-deprecation=write-only-skip-check"]
+        server.restart()
+        (kept,) = folder.glob("v2-data-*.json")
+        assert f'"path":"{kept}"' in server.log_text()
+        found = json.loads(kept.read_bytes())
+        assert found["keys"] == ["/new", "/old/key"]
+        children = found["snapshot"]["/1"]["Children"]
+        assert children["old"]["Children"]["key"]["Value"] == "old value"
+        assert [(r["Path"], r["Val"]) for r in found["requests"]] == [("/1/new", "new value")]
+        with Calls(server.target) as calls:
+            assert calls.get(b"\0", b"\0", count_only=True).count == 40
+
+
+def put_v2(server: Server, key: str, value: str) -> None:
+    """`etcdctl set` of version 2."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.client_port, timeout=10)
+    head = {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        connection.request("PUT", f"/v2/keys/{key}", f"value={quote(value)}", head)
+        assert connection.getresponse().status == 201
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("phase", ["not-yet", "write-only-drop-data", "gone"])
+def test_U15_a_phase_of_version_2_that_is_not_kept_to_is_refused(phase: str) -> None:
+    if under_test_is_stock():
+        pytest.skip("stock etcd ignores it")
+    with start_server(extra_flags=[f"--v2-deprecation={phase}"], wait=False) as server:
+        assert server.wait_exit() != 0
+        assert f"--v2-deprecation={phase} is not supported: " in server.log_text()
