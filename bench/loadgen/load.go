@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,10 @@ const (
 	requestTimeout = 60 * time.Second
 )
 
-// connect opens conns connections; a clientv3.Client is one HTTP/2 connection.
+// connect opens conns connections; a clientv3.Client is one HTTP/2 connection. The endpoint may be a
+// comma list: the connections then go to each in turn.
 func connect(endpoint string, conns int) ([]*clientv3.Client, func(), error) {
+	endpoints := strings.Split(endpoint, ",")
 	clients := make([]*clientv3.Client, 0, conns)
 	closeAll := func() {
 		for _, c := range clients {
@@ -28,7 +31,7 @@ func connect(endpoint string, conns int) ([]*clientv3.Client, func(), error) {
 	}
 	for i := 0; i < conns; i++ {
 		c, err := clientv3.New(clientv3.Config{
-			Endpoints:   []string{endpoint},
+			Endpoints:   []string{endpoints[i%len(endpoints)]},
 			DialTimeout: dialTimeout,
 			DialOptions: []grpc.DialOption{grpc.WithBlock()},
 			Logger:      zap.NewNop(),
