@@ -214,7 +214,7 @@ def test_a_transfer_that_breaks_off_is_begun_again(kinds: tuple[str, ...]) -> No
         keeps_serving(cluster, LAST)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kinds", [INTERRUPTED[0], INTERRUPTED[2]], ids="+".join)
 def test_a_damaged_transfer_is_not_used(kinds: tuple[str, ...]) -> None:
     """Where the damage can be noticed: in the message, in the pages' own heads, by a missing end.
