@@ -26,7 +26,7 @@ from kvorum.embed.memory import lock_memory
 from kvorum.embed.network import PeerNetwork
 from kvorum.embed.serving import Serving, Sockets
 from kvorum.peer.service import PeerService
-from kvorum.rpc.http import peer_app
+from kvorum.rpc.http import nothing_here
 from kvorum.rpc.listener import Listener
 from kvorum.server.api import MemberApi
 from kvorum.server.log import Logger
@@ -134,7 +134,7 @@ class Member:
         self._server = server
         api = MemberApi(server)
         service = PeerService(network.transport, server.inbox, PeerApi(server, api), log)
-        peer = self._peer = Listener(sockets.peer, peer_app(api), None, gateway=service, log=log)
+        peer = self._peer = Listener(sockets.peer, nothing_here, None, gateway=service, log=log)
         serving = self._serving = Serving(config, sockets, api, options.message_bytes_max, log)
         server.leadership.on_leader_lost = serving.services.finish_leaderless
         await peer.start()

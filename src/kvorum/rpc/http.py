@@ -1,22 +1,17 @@
-"""The plain HTTP endpoints. Which HTTP a request came by does not matter here.
+"""Plain HTTP requests and responses. Which HTTP a request came by does not matter here.
 
-Those of the client port are in `rpc.endpoints`; here are `/members` and `/version` of the peer
-port.
-
-Source: shared facts, client.md section 12 ("Plain endpoints"), peer.md section 1.
+The endpoints of the client port are in `rpc.endpoints`, those of the peer port in `peer.service`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from kvorum.rpc.http2.hpack import Headers
-from kvorum.server.ports import InfoPort
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
@@ -84,38 +79,8 @@ def phrase(status: int) -> str:
 HttpApp = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 NOT_FOUND: Final = HttpResponse(404, b"404 page not found\n")
-METHOD_NOT_ALLOWED: Final = HttpResponse(405, b"Method Not Allowed\n", extra=(("allow", "GET"),))
 
 
-def _json(value: Any, end: bytes = b"") -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + end
-
-
-def peer_app(server: InfoPort) -> HttpApp:
-    """What the peer port of a cluster of one tells: who is in it, and its version."""
-
-    async def answer(request: HttpRequest) -> HttpResponse:
-        path = request.path
-        if path not in {"/version", "/members"}:
-            return NOT_FOUND
-        if request.method != "GET":
-            return METHOD_NOT_ALLOWED
-        if path == "/version":
-            return HttpResponse(200, _json(server.versions()), JSON)
-        members = [_member_json(member) for member in server.members()]
-        extra = (("x-etcd-cluster-id", f"{server.cluster_id:x}"),)
-        return HttpResponse(200, _json(members, b"\n"), JSON, extra)
-
-    return answer
-
-
-def _member_json(member: dict[str, Any]) -> dict[str, Any]:
-    """A member as its peers read it: key order and left-out fields as Go writes them."""
-    shown: dict[str, Any] = {"id": member["ID"], "peerURLs": list(member["peerURLs"])}
-    if member["isLearner"]:
-        shown["isLearner"] = True
-    if member["name"]:
-        shown["name"] = member["name"]
-    if member["clientURLs"]:
-        shown["clientURLs"] = list(member["clientURLs"])
-    return shown
+async def nothing_here(_: HttpRequest) -> HttpResponse:
+    """The plain endpoints of a port whose service answers every path."""
+    return NOT_FOUND

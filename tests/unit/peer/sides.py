@@ -19,7 +19,7 @@ from kvorum.peer.service import PeerService
 from kvorum.peer.transport import PeerTransport
 from kvorum.proto.raftpb import Message, Snapshot, SnapshotMetadata
 from kvorum.proto.versions import Version
-from kvorum.rpc.http import peer_app
+from kvorum.rpc.http import nothing_here
 from kvorum.rpc.listener import Listener, bind
 from kvorum.server.log import Logger
 from kvorum.server.peer_ports import RemovedSenderError, WrongTargetError
@@ -174,7 +174,7 @@ class Side:
         service = PeerService(self.transport, self.port, Info(), log)
         self.listener = Listener(
             [socket],
-            peer_app(Info()),  # type: ignore[arg-type]
+            nothing_here,
             None,
             gateway=service,
             log=log,
