@@ -103,12 +103,12 @@ class StatusError(RequestError):
         self.status = Code(code)
 
 
-_BY_TEXT: dict[str, type[WireError]] = {}
+_BY_STATUS: dict[tuple[Code, str], type[WireError]] = {}
 
 
 def _request(name: str, code: Code, text: str, doc: str) -> type[RequestError]:
     cls = type(name, (RequestError,), {"code": code, "text": text, "__doc__": doc})
-    _BY_TEXT[text] = cls
+    _BY_STATUS[code, text] = cls
     return cls
 
 
@@ -120,7 +120,7 @@ def _unavailable(
         (UnavailableError,),
         {"code": code, "text": text, "__doc__": doc, "maybe_done": maybe_done},
     )
-    _BY_TEXT[text] = cls
+    _BY_STATUS[code, text] = cls
     return cls
 
 
@@ -131,10 +131,8 @@ def status_of(error: WireError) -> Code:
 
 def from_wire(code: int, text: str) -> WireError:
     """The error that a server's status stands for."""
-    cls = _BY_TEXT.get(text)
-    if cls is not None and cls.code == code:
-        return cls()
-    return StatusError(code, text)
+    cls = _BY_STATUS.get((Code(code), text))
+    return StatusError(code, text) if cls is None else cls()
 
 
 EmptyKeyError = _request(
@@ -431,12 +429,6 @@ NotCapableError = _request(
     "etcdserver: not capable",
     "The cluster version does not have this call yet.",
 )
-NotSupportedForLearnerError = _request(
-    "NotSupportedForLearnerError",
-    Code.FAILED_PRECONDITION,
-    "etcdserver: rpc not supported for learner",
-    "A learner does not answer this.",
-)
 CorruptClusterError = _request(
     "CorruptClusterError",
     Code.DATA_LOSS,
@@ -506,4 +498,41 @@ DeadlineError = _unavailable(
     "The client's deadline passed.",
     maybe_done=True,
     code=Code.DEADLINE_EXCEEDED,
+)
+NotSupportedForLearnerError = _unavailable(
+    "NotSupportedForLearnerError",
+    "etcdserver: rpc not supported for learner",
+    "A learner does not answer this; a voter does.",
+    code=Code.FAILED_PRECONDITION,
+)
+OldLearnerError = _unavailable(
+    "OldLearnerError",
+    "etcdserver: rpc not supported for learner",
+    "NotSupportedForLearnerError, as members before 3.6 say it.",
+)
+
+# What clients of the lock and election services are told. Source: 3.5.1, through a gRPC client.
+SessionExpiredError = _request(
+    "SessionExpiredError",
+    Code.UNKNOWN,
+    "mutex: session is expired",
+    "The lease, and with it the key, was gone before the lock was got.",
+)
+NoElectionLeaderError = _request(
+    "NoElectionLeaderError",
+    Code.UNKNOWN,
+    "election: no leader",
+    "Nobody stands in this election.",
+)
+NotElectionLeaderError = _request(
+    "NotElectionLeaderError",
+    Code.UNKNOWN,
+    "election: not leader",
+    "The key that made the caller leader is gone, or another.",
+)
+LeaderMissingError = _request(
+    "LeaderMissingError",
+    Code.UNKNOWN,
+    '"leader" field must be provided',
+    "The request does not tell which leadership it is about.",
 )

@@ -11,7 +11,7 @@ Importing this does not import grpc; the first call does.
 """
 
 from kvorum.client.client import Client
-from kvorum.client.election import Election, NotElectedError
+from kvorum.client.election import Election
 from kvorum.client.endpoint import Endpoint, parse_endpoint
 from kvorum.client.errors import (
     ClientClosedError,
@@ -25,7 +25,7 @@ from kvorum.client.errors import (
 )
 from kvorum.client.keepalive import KeepAlive
 from kvorum.client.mirror import Mirror
-from kvorum.client.mutex import Mutex, SessionExpiredError
+from kvorum.client.mutex import Mutex
 from kvorum.client.options import ClientOptions, WatchLimits
 from kvorum.client.ranges import EVERYTHING_AFTER, from_key_range, prefix_end, prefix_range
 from kvorum.client.session import Session
@@ -60,9 +60,7 @@ __all__ = [
     "KeepAlive",
     "Mirror",
     "Mutex",
-    "NotElectedError",
     "Session",
-    "SessionExpiredError",
     "SnapshotPart",
     "TlsOptions",
     "TransportError",

@@ -129,11 +129,17 @@ class Channels:
 def channel_arguments(options: ClientOptions) -> list[tuple[str, int]]:
     """Settings of a channel. Retries are ours: grpc's know nothing of other endpoints."""
     keepalive_s = max(options.keepalive_time_s, KEEPALIVE_TIME_S_MIN)
+    ping_timeout_ms = max(1, round(options.keepalive_timeout_s * 1000))
     return [
         ("grpc.max_send_message_length", -1),  # checked by us, with etcd's limit and text
         ("grpc.max_receive_message_length", options.receive_bytes_max),
         ("grpc.keepalive_time_ms", round(keepalive_s * 1000)),
-        ("grpc.keepalive_timeout_ms", max(1, round(options.keepalive_timeout_s * 1000))),
+        ("grpc.keepalive_timeout_ms", ping_timeout_ms),
+        # gRPC core has a time of its own for its pings, a minute: a member that hangs would be
+        # waited for so long, whatever the keepalive says.
+        ("grpc.http2.ping_timeout_ms", ping_timeout_ms),
+        # And it pings a connection that is silent, as that of a watch, less and less often.
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_retries", 0),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),  # members are dialled directly, as etcd's own client does

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from kvorum.client.queueing import first_in, folder_of, key_of, wait_for_turn
 from kvorum.client.ranges import prefix_end
 from kvorum.client.txn import compare_create, op_delete, op_get, op_put
-from kvorum.errors import Code, StatusError, WireError
+from kvorum.errors import NotElectionLeaderError, WireError
 from kvorum.proto.kv_pb2 import Event, KeyValue
 from kvorum.proto.rpc_pb2 import RangeResponse, ResponseHeader
 
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from kvorum.client.client import Client
 
 CLEAN_UP_TIMEOUT_S: Final = 5.0
-
-
-class NotElectedError(StatusError):
-    """Who proclaims does not lead."""
-
-    def __init__(self) -> None:
-        super().__init__(Code.UNKNOWN, "election: not leader")
 
 
 class Election:
@@ -68,10 +61,10 @@ class Election:
         """Tell another value.
 
         Raises:
-            NotElectedError: this session does not stand any more.
+            NotElectionLeaderError: this session does not stand any more.
         """
         if self.created == 0:
-            raise NotElectedError  # to compare with 0 would hold for a key that is not there
+            raise NotElectionLeaderError  # to compare with 0 would hold for a key that is not there
         response = (
             await self._client.kv.txn()
             .when(compare_create(self.key, "=", self.created))
@@ -80,7 +73,7 @@ class Election:
         )
         if not response.succeeded:
             self.created = 0
-            raise NotElectedError
+            raise NotElectionLeaderError
 
     async def resign(self, *, timeout_s: float | None = None) -> None:
         """Let the next one lead."""

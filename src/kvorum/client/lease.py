@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from kvorum.client.call import DEFAULT, Service, Timeout
 from kvorum.client.deadline import Deadline
 from kvorum.client.errors import (
-    ConnectDeadlineError,
-    ConnectionFailedError,
+    ConnectionLostError,
     DeadlineExceededError,
+    TransportError,
 )
 from kvorum.client.keepalive import KeepAlive, LeaseKeeper
 from kvorum.client.methods import (
@@ -20,7 +21,7 @@ from kvorum.client.methods import (
     LEASE_TIME_TO_LIVE,
 )
 from kvorum.client.transport import Transport
-from kvorum.errors import LeaseNotFoundError, UnavailableError, WireError
+from kvorum.errors import LeaseNotFoundError, WireError
 from kvorum.proto.rpc_pb2 import (
     LeaseGrantRequest,
     LeaseGrantResponse,
@@ -94,37 +95,37 @@ class Leases(Service):
         """
         if timeout_s is DEFAULT:
             timeout_s = self._transport.options.timeout_s
-        deadline = Deadline(timeout_s)
-        last: WireError | None = None
-        backoff = self._transport.backoff()
-        while True:
+        ring, deadline = self._transport.ring, Deadline(timeout_s)
+        retry = self._transport.retry(ring, deadline, is_read=True)
+        patience_s = self._transport.options.read_attempt_s
+        raised: WireError | None = None
+        while raised is None:
+            endpoint, left_s = ring.current, deadline.left_s()
+            is_cut = len(ring) > 1 and (left_s is None or patience_s < left_s)
             try:
-                async with asyncio.timeout(deadline.left_s()):
+                async with asyncio.timeout(patience_s if is_cut else left_s):
                     response = await self._keep_alive_attempt(lease_id)
             except TimeoutError:
-                raise _out_of_time(last) from None
-            except UnavailableError as error:
-                last = error
+                if not is_cut:
+                    raise DeadlineExceededError(endpoint.text) from None
+                lost = ConnectionLostError(f"no answer within {patience_s:g} s", endpoint.text)
+                raised = await retry.after(endpoint, lost)
+                patience_s *= 2
+            except WireError as error:
+                if len(ring) == 1 and not isinstance(error, TransportError):
+                    raise  # as Go's client; the member has waited for a leader itself
+                raised = await retry.after(endpoint, error)
             else:
                 if response.TTL <= 0:
                     raise LeaseNotFoundError
                 return response
-            delay_s, left_s = backoff.next_delay_s(), deadline.left_s()
-            await asyncio.sleep(delay_s if left_s is None else min(delay_s, left_s))
+        raise raised
 
     async def _keep_alive_attempt(self, lease_id: int) -> LeaseKeepAliveResponse:
         stream = await self._transport.open_stream(LEASE_KEEP_ALIVE)
         try:
-            await stream.send(LeaseKeepAliveRequest(ID=lease_id))
+            with contextlib.suppress(ConnectionLostError):  # `receive` tells why
+                await stream.send(LeaseKeepAliveRequest(ID=lease_id))
             return await stream.receive()
-        except WireError as error:
-            self._transport.stream_failed(stream.endpoint, error)
-            raise
         finally:
             stream.cancel()
-
-
-def _out_of_time(last: WireError | None) -> DeadlineExceededError:
-    if isinstance(last, ConnectionFailedError):
-        return ConnectDeadlineError(last)
-    return DeadlineExceededError()

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from kvorum.client.queueing import first_operation, key_of, wait_for_turn
 from kvorum.client.txn import compare_create, op_get, op_put
-from kvorum.errors import Code, StatusError, WireError
+from kvorum.errors import SessionExpiredError, WireError
 from kvorum.proto.kv_pb2 import KeyValue
 
 if TYPE_CHECKING:
     from kvorum.client.client import Client
 
 CLEAN_UP_TIMEOUT_S: Final = 5.0
-
-
-class SessionExpiredError(StatusError):
-    """The session's lease ended while its key stood in the queue."""
-
-    def __init__(self) -> None:
-        super().__init__(Code.UNKNOWN, "mutex: session is expired")
 
 
 class Mutex:

@@ -28,7 +28,8 @@ class ClientOptions:
     """Requests take turns over the endpoints. Off: they stay with one until it fails."""
     read_attempt_s: float = 2.0
     """A read that has no answer for so long is made again on another endpoint, if there is one: a
-    member that hangs does not take all of the time. Writes wait, for they may have been done."""
+    member that hangs does not take all of the time. Each further attempt may take twice as long as
+    the one before: an answer may be large. Writes wait, for they may have been done."""
     auto_sync_interval_s: float | None = None
     """How often the endpoints are replaced by the members' client URLs; see `Cluster.sync`.
     None: never. Source: etcd client/v3, Config.AutoSyncInterval."""
@@ -38,6 +39,9 @@ class ClientOptions:
     refused_attempts_max: int = 3
     """How often in all a member's own "unavailable" (no leader and the like) is met with another
     attempt on the next endpoint, where that is safe."""
+    lost_attempts_max: int = 100
+    """How often in all a read is made whose connection ends while its answer is awaited. Source:
+    etcd client/v3, defaultUnaryMaxRetries."""
     retry_delay_s: float = 0.025
     """Wait before an attempt that follows a failure on every endpoint; doubled each time. Also
     before a watch or keep-alive stream is opened again."""

@@ -5,6 +5,7 @@ no connection             on the next endpoint, until the deadline. Nothing was 
 connection lost           reads: on the next endpoint
 refused as unavailable    on the next endpoint, a few times; a write only where the refusal says
                           that nothing was done
+token refused             once, with a new one
 anything else             not
 """
 
@@ -21,16 +22,17 @@ from kvorum.client.errors import (
     TransportError,
 )
 from kvorum.client.options import ClientOptions
-from kvorum.errors import UnavailableError, WireError
+from kvorum.client.token import TokenSource
+from kvorum.errors import UnavailableError, UnhealthyClusterError, WireError
 
 
 class Backoff:
     """Pauses between attempts: none until every endpoint had one, then longer and longer."""
 
-    __slots__ = ("_delay_s", "_failures_count", "_options", "_ring_size")
+    __slots__ = ("_delay_s", "_failures_count", "_options", "_ring")
 
-    def __init__(self, options: ClientOptions, ring_size: int) -> None:
-        self._options, self._ring_size = options, ring_size
+    def __init__(self, options: ClientOptions, ring: EndpointRing) -> None:
+        self._options, self._ring = options, ring
         self._failures_count = 0
         self._delay_s = options.retry_delay_s
 
@@ -42,7 +44,7 @@ class Backoff:
     def next_delay_s(self) -> float:
         """Call once for each failure; how long to wait before the next attempt."""
         self._failures_count += 1
-        if self._failures_count % self._ring_size:
+        if self._failures_count % len(self._ring):
             return 0.0
         delay_s = self._delay_s
         self._delay_s = min(2 * delay_s, self._options.retry_delay_s_max)
@@ -52,21 +54,41 @@ class Backoff:
 class Retry:
     """The attempts of one request."""
 
-    __slots__ = ("_backoff", "_deadline", "_is_read", "_options", "_refused_count", "_ring")
+    __slots__ = (
+        "_backoff",
+        "_deadline",
+        "_is_read",
+        "_lost_count",
+        "_options",
+        "_refused_count",
+        "_ring",
+        "_token",
+        "_token_renewed",
+    )
 
     def __init__(
-        self, options: ClientOptions, ring: EndpointRing, deadline: Deadline, *, is_read: bool
+        self,
+        options: ClientOptions,
+        ring: EndpointRing,
+        token: TokenSource,
+        deadline: Deadline,
+        *,
+        is_read: bool,
     ) -> None:
         self._options, self._ring, self._deadline = options, ring, deadline
         self._is_read = is_read
-        self._refused_count = 0
-        self._backoff = Backoff(options, len(ring))
+        self._lost_count = self._refused_count = 0
+        self._backoff = Backoff(options, ring)
+        self._token, self._token_renewed = token, False
 
     async def after(self, endpoint: Endpoint, error: WireError) -> WireError | None:
         """What to raise after an attempt on `endpoint` failed; None, after a pause: try again."""
         if isinstance(error, UnavailableError):
             # Also when the caller's time is over: the next request should not wait there as well.
             self._ring.failed(endpoint)
+        if not self._token_renewed and self._token.is_stale(error):
+            self._token_renewed = True
+            return None
         if not self._may_repeat(error):
             return error
         delay_s = self._backoff.next_delay_s()
@@ -84,9 +106,12 @@ class Retry:
             return True
         if not isinstance(error, UnavailableError) or isinstance(error, DeadlineExceededError):
             return False
+        if isinstance(error, UnhealthyClusterError):
+            return False  # it is not about the member that was asked
         if error.maybe_done and not self._is_read:
             return False
-        if not isinstance(error, TransportError):
-            self._refused_count += 1
-            return self._refused_count < self._options.refused_attempts_max
-        return True
+        if isinstance(error, TransportError):
+            self._lost_count += 1
+            return self._lost_count < self._options.lost_attempts_max
+        self._refused_count += 1
+        return self._refused_count < self._options.refused_attempts_max

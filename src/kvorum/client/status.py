@@ -37,6 +37,8 @@ LOST_TEXTS = ("Stream removed",)
 def wire_error(failure: grpc.aio.AioRpcError, endpoint: str) -> WireError:
     """The error that `failure` of a call to `endpoint` stands for."""
     code, text = Code(failure.code().value[0]), failure.details() or ""
+    if code is Code.DEADLINE_EXCEEDED:
+        return DeadlineExceededError(endpoint)  # whichever side was the first to notice
     error = from_wire(code, text)
     if not isinstance(error, StatusError):
         return error
@@ -46,8 +48,6 @@ def wire_error(failure: grpc.aio.AioRpcError, endpoint: str) -> WireError:
         return ConnectionLostError(text, endpoint)
     if code is Code.UNKNOWN and text.startswith(LOST_TEXTS):
         return ConnectionLostError(text, endpoint)
-    if code is Code.DEADLINE_EXCEEDED:
-        return DeadlineExceededError(endpoint)
     if code is Code.CANCELLED and "Channel closed" in text:
         return ClientClosedError()
     return error

@@ -88,23 +88,25 @@ class Transport:
         self._check_size(method, request, ring.current)
         deadline = Deadline(timeout_s)
         retry: Retry | None = None
-        token_renewed = False
+        patience_s = self.options.read_attempt_s
         while True:
             target = ring.next()
+            attempt_s = patience_s if method.is_read and len(ring) > 1 else None
             try:
-                return await self._attempt(target, method, request, deadline, len(ring) > 1)
+                return await self._attempt(target, method, request, deadline, attempt_s)
             except WireError as error:
-                raised: WireError | None = error
-                if not token_renewed and self._token.is_stale(error):
-                    token_renewed = True
-                    continue
+                patience_s *= 2
                 if retry is None:
-                    retry = Retry(self.options, ring, deadline, is_read=method.is_read)
+                    retry = self.retry(ring, deadline, is_read=method.is_read)
                 raised = await retry.after(target, error)
                 if not isinstance(error, TransportError) or raised is not None:
                     self._tell(method, target, raised or error)
             if raised is not None:
                 raise raised
+
+    def retry(self, ring: EndpointRing, deadline: Deadline, *, is_read: bool) -> Retry:
+        """What decides whether and when a request is made again."""
+        return Retry(self.options, ring, self._token, deadline, is_read=is_read)
 
     async def _attempt(
         self,
@@ -112,25 +114,26 @@ class Transport:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         deadline: Deadline,
-        has_others: bool,
+        attempt_s: float | None,
     ) -> ResponseT:
+        """Make a call on one endpoint. At `attempt_s`, if it is before the deadline, it is lost."""
         import grpc.aio  # noqa: PLC0415 - see kvorum.client.channels
 
         await self._channels.wait_connected(endpoint, deadline.left_s())
         metadata = () if method is AUTHENTICATE else await self._token.metadata()
         call = self._channels.unary(endpoint, method)
-        left_s = limit_s = deadline.left_s()
-        if has_others and method.is_read:
-            attempt_s = self.options.read_attempt_s
-            limit_s = attempt_s if left_s is None else min(left_s, attempt_s)
+        left_s = deadline.left_s()
+        is_cut = attempt_s is not None and (left_s is None or attempt_s < left_s)
         try:
             response: ResponseT = await call(
-                request, timeout=limit_s, metadata=(*metadata, *self._always)
+                request,
+                timeout=attempt_s if is_cut else left_s,
+                metadata=(*metadata, *self._always),
             )
         except grpc.aio.AioRpcError as failure:
             error = wire_error(failure, endpoint.text)
-            if isinstance(error, DeadlineExceededError) and not deadline.passed:
-                error = ConnectionLostError(f"no answer within {limit_s:g} s", endpoint.text)
+            if is_cut and isinstance(error, DeadlineExceededError):
+                error = ConnectionLostError(f"no answer within {attempt_s:g} s", endpoint.text)
             raise error from None
         except grpc.aio.UsageError:
             raise ClientClosedError from None
@@ -198,25 +201,57 @@ class Transport:
 
     async def ask(
         self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout_s: float | None,
+        endpoint: str | None = None,
+    ) -> tuple[Stream[RequestT, ResponseT], ResponseT | None]:
+        """Make a call of one request and many responses, and wait for the first one.
+
+        Until there is one, the call may be made again; it must be a read.
+
+        Args:
+            method: the call.
+            request: its message.
+            timeout_s: for all of the call. None: as long as it takes; only for finding a member is
+                there a limit then, that of every request.
+            endpoint: this one and no other.
+
+        Raises:
+            WireError: there is no response. What comes later is for `Stream.next` to tell.
+        """
+        ring = self.ring if endpoint is None else EndpointRing([endpoint])
+        deadline = Deadline(timeout_s)
+        patience = deadline if timeout_s is not None else Deadline(self.options.timeout_s)
+        retry = self.retry(ring, patience, is_read=True)
+        while True:
+            target = ring.current
+            try:
+                return await self._ask_at(target, method, request, deadline)
+            except WireError as error:
+                raised = await retry.after(target, error)
+            if raised is not None:
+                raise raised
+
+    async def _ask_at(
+        self,
         endpoint: Endpoint,
         method: Method[RequestT, ResponseT],
         request: RequestT,
-        timeout_s: float | None,
-    ) -> Stream[RequestT, ResponseT]:
-        """Make a call of one request and many responses on `endpoint` and no other.
-
-        Raises:
-            WireError: no connection, or no token. Everything else is for `Stream.next` to tell.
-        """
-        deadline = Deadline(timeout_s)
-        await self._channels.wait_connected(endpoint, timeout_s)
+        deadline: Deadline,
+    ) -> tuple[Stream[RequestT, ResponseT], ResponseT | None]:
+        await self._channels.wait_connected(endpoint, deadline.left_s())
         token = await self._token.metadata()
         call = self._channels.answers(endpoint, method)
-        return Stream(endpoint, call(request, timeout=deadline.left_s(), metadata=token))
-
-    def token_is_stale(self, error: WireError) -> bool:
-        """Whether `error` means that a new token may help; then the next call fetches one."""
-        return self._token.is_stale(error)
+        stream = Stream[RequestT, ResponseT](
+            endpoint, call(request, timeout=deadline.left_s(), metadata=token)
+        )
+        try:
+            return stream, await stream.next()
+        except BaseException:
+            stream.cancel()
+            raise
 
     def stream_failed(self, endpoint: Endpoint, error: WireError) -> None:
         """A stream ended with `error`: choose endpoint and token for the next one by it."""
@@ -225,4 +260,4 @@ class Transport:
 
     def backoff(self) -> Backoff:
         """Pauses between attempts to open a stream."""
-        return Backoff(self.options, len(self.ring))
+        return Backoff(self.options, self.ring)

@@ -13,10 +13,9 @@ from kvorum.client import (
     Election,
     Mirror,
     Mutex,
-    NotElectedError,
-    SessionExpiredError,
     prefix_range,
 )
+from kvorum.errors import NotElectionLeaderError, SessionExpiredError
 from tests.servers import Server, start_server
 
 DEADLINE_S = 20
@@ -133,7 +132,7 @@ async def test_an_election_has_one_leader_and_tells_every_change(member: Server)
         leader = await first.leader()
         assert leader is not None
         assert leader.key == second.key
-        with pytest.raises(NotElectedError):
+        with pytest.raises(NotElectionLeaderError):
             await first.proclaim(b"late")
         await second.resign()
         assert isinstance(second, Election)

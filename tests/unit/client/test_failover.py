@@ -23,7 +23,10 @@ from kvorum.errors import (
     EmptyKeyError,
     LeaderChangedError,
     NoLeaderError,
+    NotSupportedForLearnerError,
+    OldLearnerError,
     StatusError,
+    UnhealthyClusterError,
     WireError,
 )
 from kvorum.proto.rpc_pb2 import PutResponse, RangeResponse
@@ -240,6 +243,99 @@ async def test_a_write_that_may_have_been_done_is_left_to_the_caller() -> None:
 async def test_a_read_is_tried_again_whatever_may_have_been_done() -> None:
     async with serving(refusing(LeaderChangedError())) as member, Client([member.endpoint]) as c:
         assert await c.kv.get(b"k") == ANSWER
+
+
+@pytest.mark.parametrize("refusal", [NotSupportedForLearnerError, OldLearnerError])
+async def test_what_a_learner_does_not_do_is_asked_of_the_next_endpoint(
+    refusal: type[WireError],
+) -> None:
+    async with (
+        serving(refusing(*(refusal() for _ in range(9)))) as learner,
+        serving(answering()) as voter,
+        Client([learner.endpoint, voter.endpoint]) as client,
+    ):
+        await client.kv.put(b"k", b"v")
+        for _ in range(3):
+            assert await client.kv.get(b"k") == ANSWER
+        assert (len(learner.calls), len(voter.calls)) == (1, 4)
+
+
+@pytest.mark.parametrize("refusal", [NotSupportedForLearnerError, OldLearnerError])
+async def test_a_learner_alone_is_believed_though_there_is_no_deadline(
+    refusal: type[WireError],
+) -> None:
+    member = refusing(*(refusal() for _ in range(10)))
+    async with serving(member), Client([member.endpoint]) as client, asyncio.timeout(10):
+        with pytest.raises(refusal):
+            await client.kv.get(b"k", timeout_s=None)
+        assert len(member.calls) == 3
+
+
+async def test_a_cluster_that_is_not_well_is_not_asked_again_for_a_change() -> None:
+    """Every member would say the same."""
+    async with (
+        serving(refusing(UnhealthyClusterError())) as one,
+        serving(answering()) as other,
+        Client([one.endpoint, other.endpoint]) as client,
+    ):
+        with pytest.raises(UnhealthyClusterError):
+            await client.kv.put(b"k", b"v")
+        assert (len(one.calls), len(other.calls)) == (1, 0)
+
+
+async def test_a_deadline_of_the_member_itself_does_not_repeat_a_write() -> None:
+    """Stock members of 3.6 say so after seven seconds, whatever time the client had."""
+    early = StatusError(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+    async with (
+        serving(refusing(early)) as one,
+        serving(answering()) as other,
+        Client([one.endpoint, other.endpoint]) as client,
+    ):
+        with pytest.raises(DeadlineExceededError) as caught:
+            await client.kv.put(b"k", b"v", timeout_s=30)
+        assert caught.value.message == "context deadline exceeded"
+        assert caught.value.maybe_done
+        assert (len(one.calls), len(other.calls)) == (1, 0)
+
+
+async def test_an_answer_that_takes_long_everywhere_is_given_more_time() -> None:
+    """A large one: to cut every attempt short at the same moment would never get it."""
+
+    async def slow(request: object, context: object) -> RangeResponse:
+        await asyncio.sleep(0.3)
+        return ANSWER
+
+    one, other = answering(), answering()
+    one.unary[RANGE.path] = other.unary[RANGE.path] = slow
+    options = ClientOptions(read_attempt_s=0.05)
+    async with (
+        serving(one),
+        serving(other),
+        Client([one.endpoint, other.endpoint], options=options) as client,
+    ):
+        assert await client.kv.get(b"k", timeout_s=20) == ANSWER
+        assert len(one.calls) + len(other.calls) <= 5
+
+
+async def test_connections_that_always_break_end_a_read_that_has_no_deadline() -> None:
+    member = answering()
+
+    async def never(request: object, context: object) -> RangeResponse:
+        proxy.cut()
+        await asyncio.Event().wait()
+        return ANSWER
+
+    member.unary[RANGE.path] = never
+    options = ClientOptions(lost_attempts_max=3, retry_delay_s_max=0.01)
+    async with (
+        serving(member),
+        Proxy(member.endpoint) as proxy,
+        Client([proxy.endpoint], options=options) as client,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(ConnectionLostError):
+            await client.kv.get(b"k", timeout_s=None)
+        assert len(member.calls) == 3
 
 
 async def test_a_member_that_keeps_refusing_is_believed_in_the_end() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from kvorum.client import Client, ClientClosedError, ClientOptions, DeadlineExceededError
 from kvorum.client.keepalive import UNREAD_RESPONSES_MAX
 from kvorum.client.methods import LEASE_KEEP_ALIVE
-from kvorum.errors import Code, LeaseNotFoundError, StatusError
+from kvorum.errors import Code, LeaseNotFoundError, NoLeaderError, StatusError
 from kvorum.proto.rpc_pb2 import LeaseKeepAliveRequest, LeaseKeepAliveResponse
-from tests.unit.client.fakes import FakeMember, Proxy, serving, until
+from tests.unit.client.fakes import FakeMember, Proxy, fail, serving, until
 
 QUICK = ClientOptions(dial_timeout_s=0.1)
 
@@ -144,6 +146,44 @@ async def test_once_waits_no_longer_than_it_may() -> None:
     async with serving(member), Client([member.endpoint], options=QUICK) as client:
         with pytest.raises(DeadlineExceededError):
             await client.leases.keep_alive_once(1, timeout_s=0.1)
+
+
+async def test_once_asks_another_member_when_one_does_not_answer() -> None:
+    silent, member = LeasingMember(l1=60), LeasingMember(l1=60)
+    silent.silent = True
+    options = ClientOptions(read_attempt_s=0.1)
+    async with (
+        serving(silent),
+        serving(member),
+        Client([silent.endpoint, member.endpoint], options=options) as client,
+    ):
+        assert (await client.leases.keep_alive_once(1, timeout_s=20)).TTL == 60
+        assert len(silent.asked) == 1
+
+
+@pytest.mark.parametrize("timeout_s", [None, 20.0])
+async def test_once_believes_a_member_that_has_no_leader(timeout_s: float | None) -> None:
+    """Also without a deadline; but there may be another one that has."""
+    member = LeasingMember(l1=60)
+    refused = 0
+
+    async def refuse(
+        requests: AsyncIterator[LeaseKeepAliveRequest], context: Any
+    ) -> AsyncIterator[LeaseKeepAliveResponse]:
+        nonlocal refused
+        refused += 1
+        await fail(context, NoLeaderError())
+        yield LeaseKeepAliveResponse()
+
+    leaderless = FakeMember()
+    leaderless.streams[LEASE_KEEP_ALIVE.path] = refuse
+    async with serving(leaderless), serving(member), asyncio.timeout(10):
+        async with Client([leaderless.endpoint]) as client:
+            with pytest.raises(NoLeaderError):
+                await client.leases.keep_alive_once(1, timeout_s=timeout_s)
+        assert refused == 1
+        async with Client([leaderless.endpoint, member.endpoint]) as client:
+            assert (await client.leases.keep_alive_once(1, timeout_s=timeout_s)).TTL == 60
 
 
 async def test_a_member_without_leases_ends_them() -> None:

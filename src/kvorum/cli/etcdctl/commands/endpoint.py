@@ -18,12 +18,12 @@ from kvorum.cli.etcdctl.session import (
 from kvorum.cli.etcdctl.settings import Settings
 from kvorum.cli.shared.cobra import Call, command, flag
 from kvorum.cli.shared.exits import CommandError, Exit
-from kvorum.cli.shared.gonum import format_duration
 from kvorum.cli.shared.log import Stamp
 from kvorum.cli.shared.pflag import BOOL, INT64
 from kvorum.cli.shared.stdio import write_error
 from kvorum.client import Client, describe
 from kvorum.errors import PermissionDeniedError, WireError
+from kvorum.gotext import format_duration
 from kvorum.proto.rpc_pb2 import AlarmResponse, AlarmType
 
 _CLUSTER_TEXT = "ask every member of the cluster, not only --endpoints"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from kvorum.cli.etcdctl.session import Body, Session, run
 from kvorum.cli.shared.cobra import Call, command, flag
 from kvorum.cli.shared.exits import CommandError, Exit, bad_args
@@ -55,11 +58,12 @@ def time_to_live(call: Call) -> None:
     lease_id = _lease_id(call)
 
     async def body(session: Session) -> None:
-        # Like stock, this and the next two wait for a member as long as it takes.
-        response = await session.client.leases.time_to_live(
-            lease_id, keys=call.on("keys"), timeout_s=None
-        )
-        session.display.time_to_live(response, with_keys=call.on("keys"))
+        with_keys = call.on("keys")
+        with _connected():
+            response = await session.client.leases.time_to_live(
+                lease_id, keys=with_keys, timeout_s=None
+            )
+        session.display.time_to_live(response, with_keys=with_keys)
 
     run(call, body)
 
@@ -67,7 +71,9 @@ def time_to_live(call: Call) -> None:
 @command("list", "", "List all leases")
 def list_leases(call: Call) -> None:
     async def body(session: Session) -> None:
-        session.display.leases(await session.client.leases.list(timeout_s=None))
+        with _connected():
+            response = await session.client.leases.list(timeout_s=None)
+        session.display.leases(response)
 
     run(call, body)
 
@@ -83,10 +89,8 @@ def keep_alive(call: Call) -> None:
 
 def _keep_alive_once(lease_id: int) -> Body:
     async def body(session: Session) -> None:
-        try:
+        with _connected():
             response = await session.client.leases.keep_alive_once(lease_id, timeout_s=None)
-        except WireError as error:
-            raise CommandError(Exit.BAD_CONNECTION, describe(error)) from error
         session.display.keep_alive(response)
 
     return body
@@ -103,6 +107,15 @@ def _keep_alive(lease_id: int) -> Body:
                 write_text(f"lease {lease_id:016x} expired or revoked.\n")
 
     return body
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Like stock, some commands wait for a member as long as it takes, and end in their own way."""
+    try:
+        yield
+    except WireError as error:
+        raise CommandError(Exit.BAD_CONNECTION, describe(error)) from error
 
 
 def _lease_id(call: Call) -> int:

@@ -14,13 +14,13 @@ from kvorum.cli.etcdctl.session import Session, run
 from kvorum.cli.etcdctl.snapshotfile import SnapshotFile
 from kvorum.cli.shared.cobra import Call, command
 from kvorum.cli.shared.exits import CommandError, Exit, bad_args
-from kvorum.cli.shared.gonum import format_size
 from kvorum.cli.shared.interrupts import cleaning_up
 from kvorum.cli.shared.log import LogLine, Stamp
 from kvorum.cli.shared.progress import ProgressBar
 from kvorum.cli.shared.stdio import write_error, write_text
 from kvorum.client import describe
 from kvorum.errors import WireError
+from kvorum.gotext import format_size
 
 _CLIENT: Final = "client"
 _UNITS: Final = ((3600, "hour"), (60, "minute"), (1, "second"))

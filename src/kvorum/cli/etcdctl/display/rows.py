@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvorum.cli.etcdctl.display.base import EndpointStatus
-from kvorum.cli.shared.gonum import format_size
+from kvorum.gotext import format_size
 from kvorum.proto.rpc_pb2 import NONE, AlarmMember, AlarmType, Member
 
 
