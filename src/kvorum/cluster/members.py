@@ -21,6 +21,7 @@ from kvorum.cluster import gojson, v2store
 from kvorum.cluster.ids import hex_id
 from kvorum.cluster.member import Member
 from kvorum.cluster.store import MembershipStore
+from kvorum.cluster.versions import DOWNGRADES_SINCE
 from kvorum.errors import (
     MemberExistsError,
     MemberNotEnoughStartedError,
@@ -197,6 +198,9 @@ class Cluster:
         """Take a committed cluster version over."""
         self.version = version
         self._store.put_version(version)
+        if version < DOWNGRADES_SINCE and self.downgrade_target is not None:
+            # It has been reached, and the entry that says so would end members of that version.
+            self.set_downgrade_target(None)
 
     def set_downgrade_target(self, target: Version | None) -> None:
         """Allow members of a lower version, or (None) no longer."""

@@ -8,9 +8,17 @@ Source: shared facts, peer.md section 12.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from kvorum.errors import KvorumError
 from kvorum.proto.versions import MIN_CLUSTER_VERSION, Version
+
+LOWERED_FIRST_SINCE: Final = Version(3, 6)
+"""From here on a cluster's version falls as soon as a downgrade is allowed, and the members follow.
+Members of older versions end when it falls below their own: there it falls when all have moved."""
+
+DOWNGRADES_SINCE: Final = Version(3, 5)
+"""Members of older versions do not know what a downgrade is."""
 
 
 class DowngradeError(KvorumError):
@@ -31,7 +39,7 @@ def next_cluster_version(
 
     With no version yet, the lowest of the members is taken, or `MIN_CLUSTER_VERSION` when one of
     them is unknown. Later the version only rises, and only while all members are known; or it goes
-    one minor version down, to the target.
+    one minor version down, to the target (when: see `LOWERED_FIRST_SINCE`).
     """
     versions = list(member_versions)
     known = [version for version in versions if version is not None]
@@ -42,7 +50,9 @@ def next_cluster_version(
     if lowest is None:
         return None
     if downgrade_target is not None:
-        return downgrade_target if downgrade_target == lower_version(current) else None
+        all_moved = all(version.cluster <= downgrade_target for version in known)
+        falls = current >= LOWERED_FIRST_SINCE or all_moved
+        return downgrade_target if falls and downgrade_target == lower_version(current) else None
     return lowest if lowest > current else None
 
 
@@ -54,13 +64,23 @@ def lower_version(version: Version) -> Version:
     return Version(version.major, version.minor - 1)
 
 
-def check_not_downgraded(server: Version, cluster: Version | None) -> None:
+def check_not_downgraded(
+    server: Version, cluster: Version | None, downgrade_target: Version | None = None
+) -> None:
     """Refuse to run below the cluster version.
+
+    Args:
+        server: the member's version.
+        cluster: the cluster's.
+        downgrade_target: the lower version that the cluster may go to; where its version falls last
+            (see `LOWERED_FIRST_SINCE`), members of that one may run already.
 
     Raises:
         DowngradeError: `server` is older than `cluster`; the text is stock's.
     """
-    if cluster is not None and server.cluster < cluster:
+    if cluster is None or server.cluster >= cluster:
+        return
+    if cluster >= LOWERED_FIRST_SINCE or server.cluster != downgrade_target:
         raise DowngradeError(
             "invalid downgrade; server version is lower than determined cluster version "
             f"(current server version {server}, determined cluster version {cluster.short})"

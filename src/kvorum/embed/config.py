@@ -14,7 +14,7 @@ Source: shared facts, flags.md sections 1 and 4; etcd server/embed/config.go.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,9 @@ class Config:
     discovery_cert: str = ""
     discovery_key: str = ""
     discovery_cacert: str = ""
-    discovery_user: str = ""
+    discovery_user: str = field(default="", repr=False)
     """`name`, or `name:password`."""
-    discovery_password: str = ""
+    discovery_password: str = field(default="", repr=False)
     force_new_cluster: bool = False
     """Make a member that has data a cluster of one. The other members must be gone for good."""
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from kvorum.cluster.urls import parse_url
 from kvorum.embed.config_compaction import parse_retention
-from kvorum.embed.config_values import NS_PER_S, format_duration
+from kvorum.embed.config_values import NS_PER_S
 from kvorum.embed.logging import check_log_settings
 from kvorum.errors import ConfigError
+from kvorum.gotext import format_duration
 from kvorum.proto.versions import server_version
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ def founding_cluster(
     """
     named = initial_cluster(config) if named is None else named
     check_named(named, config.name)
-    check_distinct(named)
     check_advertised(named, config.name, config.initial_advertise_peer_urls, resolve)
+    check_distinct(named)
     founded = bootstrap(named, token or config.initial_cluster_token)
     return founded, founded.member_named(config.name)
 

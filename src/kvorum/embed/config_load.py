@@ -23,6 +23,9 @@ from kvorum.proto.versions import DEFAULT_SERVER_VERSION, Version, server_versio
 _GATES_FLAG = "feature-gates"
 _VERSION_FLAG = "emulated-version"
 _INITIAL_CLUSTER = "initial-cluster"
+_NOBODY = ","
+"""What an `--initial-cluster` that is given and empty stands for: to a `Config`, an empty one is
+this member alone, and whoever forgot to fill in a variable does not want to found that."""
 _BOOTSTRAP_FLAGS = (_INITIAL_CLUSTER, "discovery", "discovery-endpoints", "discovery-srv")
 
 
@@ -83,6 +86,8 @@ def _fields(given: Mapping[str, Given]) -> dict[str, Any]:
     renamed_member = fields["name"] != DEFAULT_NAME
     if renamed_member and fields["initial_cluster"] == FLAGS[_INITIAL_CLUSTER].default:
         fields["initial_cluster"] = ""  # follows the name and the advertised URLs
+    elif not fields["initial_cluster"]:
+        fields["initial_cluster"] = _NOBODY
     return fields
 
 

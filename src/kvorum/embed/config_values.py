@@ -113,26 +113,3 @@ def parse_duration_ns(text: str) -> int:
     if not body or total > _INT64_MAX:
         raise ConfigError(f'time: invalid duration "{text}"')
     return -total if text.startswith("-") else total
-
-
-def format_duration(duration_ns: int) -> str:
-    """A duration as Go prints it: `0s`, `100ms`, `1m30s`, `901.026µs`."""
-    if duration_ns == 0:
-        return "0s"
-    sign, rest = ("-", -duration_ns) if duration_ns < 0 else ("", duration_ns)
-    if rest < NS_PER_S:
-        for unit, size in (("ms", 1_000_000), ("µs", 1_000), ("ns", 1)):
-            if rest >= size:
-                return f"{sign}{_decimal(rest, size)}{unit}"
-    hours, rest = divmod(rest, _UNIT_NS["h"])
-    minutes, rest = divmod(rest, _UNIT_NS["m"])
-    head = f"{hours}h{minutes}m" if hours else (f"{minutes}m" if minutes else "")
-    return f"{sign}{head}{_decimal(rest, NS_PER_S)}s"
-
-
-def _decimal(number: int, size: int) -> str:
-    """`number / size` without trailing zeros; `size` is a power of ten."""
-    whole, part = divmod(number, size)
-    if not part:
-        return str(whole)
-    return f"{whole}.{part:0{len(str(size)) - 1}d}".rstrip("0")

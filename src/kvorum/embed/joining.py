@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kvorum.cluster.bootstrap import Bootstrap, Joining
-from kvorum.cluster.founding import Founders, difference
+from kvorum.cluster.founding import Founders, check_distinct, check_named, difference
 from kvorum.cluster.ids import bootstrap_member_id, hex_id
 from kvorum.cluster.member import Member
 from kvorum.embed.config import Config
@@ -23,7 +23,7 @@ from kvorum.embed.discovery_srv import srv_cluster
 from kvorum.embed.network import peer_requests
 from kvorum.errors import ConfigError, DecodeError
 from kvorum.peer.requests import PeerRequests
-from kvorum.proto.versions import MIN_CLUSTER_VERSION, VERSION_NOT_DECIDED, Version, parse_version
+from kvorum.proto.versions import MIN_CLUSTER_VERSION, VERSION_NOT_DECIDED, parse_version
 from kvorum.server.log import Logger
 from kvorum.server.peer_ports import PeerError
 from kvorum.server.resolving import resolve
@@ -93,6 +93,8 @@ async def _check_not_bootstrapped(founded: Bootstrap, own: Member, queries: Peer
 async def _join(
     config: Config, named: Founders, queries: PeerRequests, log: Logger
 ) -> tuple[Bootstrap, Member]:
+    check_named(named, config.name)
+    check_distinct(named)
     others = [url for name, urls in named.items() if name != config.name for url in urls]
     cluster_id, records = await _cluster_of(others, queries)
     try:
@@ -179,6 +181,7 @@ async def _check_version(
 ) -> None:
     """Refuse a cluster that this version cannot be a part of."""
     ours = config.server_version
+    newest = (ours.major, ours.minor + await _is_downgraded(members, queries))
     reached = False
     for member in members:
         try:
@@ -189,7 +192,7 @@ async def _check_version(
         except ConfigError:
             reached = True  # it has none yet
             continue
-        if not _fits(version, ours):
+        if not MIN_CLUSTER_VERSION[:2] <= version[:2] <= newest:
             log.warn(
                 "cluster version of remote member is not compatible",
                 remote_member_id=hex_id(member.id),
@@ -202,5 +205,11 @@ async def _check_version(
         raise ConfigError("incompatible with current running cluster")
 
 
-def _fits(cluster: Version, ours: Version) -> bool:
-    return MIN_CLUSTER_VERSION[:2] <= cluster[:2] <= ours[:2]
+async def _is_downgraded(members: list[Member], queries: PeerRequests) -> bool:
+    """Whether the cluster is on its way to a version below: members of that one may join it."""
+    for member in members:
+        try:
+            return await queries.downgrade_enabled(member.peer_urls)
+        except PeerError:
+            continue
+    return False

@@ -149,7 +149,7 @@ class RotatedFile:
         if self._rotation.local_time:
             now = now.astimezone()
         name = self._old_name(now)
-        while self._path.with_name(name).exists():  # two in one millisecond
+        while self._is_taken(name):  # two in one millisecond
             now += timedelta(milliseconds=1)
             name = self._old_name(now)
         mode = self._path.stat().st_mode & 0o777
@@ -159,6 +159,10 @@ class RotatedFile:
         self._file, self._size_bytes = begun, 0
         self._path.chmod(mode)
         self._tidy()
+
+    def _is_taken(self, name: str) -> bool:
+        """In this order: a file goes only when its compressed form is there."""
+        return any(self._path.with_name(one).exists() for one in (name, name + _GZIP))
 
     def _old_name(self, time: datetime) -> str:
         stamp = f"{time:%Y-%m-%dT%H-%M-%S}.{time.microsecond // 1000:03d}"

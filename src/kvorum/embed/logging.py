@@ -316,7 +316,7 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _level_of(record.levelno)
-        if not self._logger.enabled(level):
+        if not self._logger.takes(level, str(record.msg)):
             return
         try:
             message = record.getMessage()

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import stat
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from kvorum.cluster.urls import parse_url
@@ -25,13 +28,14 @@ from kvorum.embed.logging import stdlib_logger
 from kvorum.embed.memory import lock_memory
 from kvorum.embed.network import PeerNetwork
 from kvorum.embed.serving import Serving, Sockets
+from kvorum.peer.metrics import peer_values
 from kvorum.peer.service import PeerService
 from kvorum.rpc.http import nothing_here
 from kvorum.rpc.listener import Listener
 from kvorum.server.api import MemberApi
 from kvorum.server.log import Logger
 from kvorum.server.member import EtcdServer
-from kvorum.server.opening import open_member
+from kvorum.server.opening import DIRECTORY_MODE, open_member
 from kvorum.server.options import ServerOptions
 from kvorum.server.peer_api import PeerApi
 from kvorum.server.quota import log_quota
@@ -127,6 +131,7 @@ class Member:
             listen_client_urls=list(config.listen_client_urls),
             advertise_client_urls=list(config.advertise_client_urls),
         )
+        warn_of_permissions(config.data_path, log)
         founding = await find_founding(config, log)
         options = server_options(config, self.client_urls, founding)
         log_quota(log, config.quota_backend_bytes, config.quota_bytes)
@@ -134,6 +139,7 @@ class Member:
         self._server = server
         api = MemberApi(server)
         service = PeerService(network.transport, server.inbox, PeerApi(server, api), log)
+        server.counters.sources.append(partial(peer_values, network.transport, service.figures))
         peer = self._peer = Listener(sockets.peer, nothing_here, None, gateway=service, log=log)
         serving = self._serving = Serving(config, sockets, api, options.message_bytes_max, log)
         server.leadership.on_leader_lost = serving.services.finish_leaderless
@@ -149,17 +155,33 @@ class Member:
             return
         self.log.info("closing etcd server", name=self.config.name)
         await server.leave()
+        if self._serving is not None:
+            await self._serving.stop()  # first: requests under way end with the others' help
         server.stopping.set()
+        server.transport.stop()
         if self._peer is not None:
             await self._peer.stop()
-        if self._serving is not None:
-            await self._serving.stop()
         await server.stop()
         self.log.info("closed etcd server", name=self.config.name)
 
     async def wait_failed(self) -> None:
         """Wait for an error that ends the member (a disk that fails), and raise it."""
         await asyncio.shield(self.server.failed)
+
+
+def warn_of_permissions(directory: Path, log: Logger) -> None:
+    """Tell that a data directory is open to others; what we make ourselves is not."""
+    try:
+        mode = directory.stat().st_mode
+    except OSError:
+        return  # there is none yet, or opening it says what is wrong
+    if stat.S_IMODE(mode) != DIRECTORY_MODE:
+        log.warn(
+            "check file permission",
+            error=f'directory "{directory}" exist, but the permission is "{stat.filemode(mode)}". '
+            'The recommended permission is "-rwx------" to prevent possible unprivileged access '
+            "to the data",
+        )
 
 
 def _open_server(

@@ -25,9 +25,14 @@ from kvorum.rpc.http2.pings import KeepAlive
 from kvorum.rpc.listener import Listener, bind
 from kvorum.rpc.metrics.calls import CallFigures
 from kvorum.rpc.metrics.slow_calls import SlowCalls
-from kvorum.server.log import Logger
+from kvorum.server.log import Level, Logger
 from kvorum.server.ports import ProbePort
 
+UNHEARD_MS_MAX: Final = 5_000
+"""A connection from another member, on which that acknowledges nothing for so long, breaks. It has
+given the connection up after as much silence (`PeerOptions.read_timeout_s`) while the network was
+cut; without this, messages would wait on it until TCP tries again, long after the network is whole.
+Accepted sockets have it from the one that listens."""
 STREAM_WINDOW_MIN: Final = 4 * 1024 * 1024
 """What a client may send ahead on one stream; a whole message at least."""
 LOCALHOST: Final = "localhost"
@@ -52,6 +57,8 @@ class Sockets:
         try:
             log.info("configuring peer listeners", listen_peer_urls=config.listen_peer_urls)
             self.peer, self.peer_urls = self._bind(config.listen_peer_urls)
+            for listener in self.peer:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS_MAX)
             log.info("configuring client listeners", listen_client_urls=config.listen_client_urls)
             self.client, self.client_urls = self._bind(config.listen_client_urls)
             self.http, self.http_urls = self._bind(config.listen_client_http_urls)
@@ -93,9 +100,10 @@ class Serving:
         calls = CallFigures(
             extensive=config.metrics == METRICS_EXTENSIVE,
             warning_s=config.warning_unary_request_duration_s,
-            slow=SlowCalls(log),
+            slow=SlowCalls(log, config.warning_unary_request_duration_s),
             version=config.server_version,
         )
+        calls.tell_all(log.level <= Level.DEBUG)
         self._tracing = open_tracing(config, log)
         self.services = client_services(
             api,
@@ -106,7 +114,12 @@ class Serving:
             tracer=self._tracing.tracer if self._tracing is not None else None,
         )
         self._endpoints = Endpoints(
-            api, log, calls.values, version=config.server_version, pprof=config.enable_pprof
+            api,
+            log,
+            calls.values,
+            version=config.server_version,
+            pprof=config.enable_pprof,
+            on_log_level=lambda level: calls.tell_all(level <= Level.DEBUG),
         )
         self.metrics = Listener(sockets.metrics, self._endpoints.metrics, None, log=log)
         self.client = self._client_listeners(config)

@@ -172,9 +172,7 @@ class Lessor:
         Raises:
             LeaseNotFoundError: there is no such lease; nothing was changed.
         """
-        lease = self._leases.get(lease_id)
-        if lease is None:
-            raise LeaseNotFoundError
+        lease = self._lease(lease_id)
         if lease.keys:
             assert self.delete_keys is not None, "the server has not said how to delete keys"
             self.delete_keys(sorted(lease.keys))
@@ -192,9 +190,7 @@ class Lessor:
         Raises:
             LeaseNotFoundError: there is no such lease.
         """
-        lease = self._leases.get(lease_id)
-        if lease is None:
-            raise LeaseNotFoundError
+        lease = self._lease(lease_id)
         lease.remaining_s = max(remaining_s, 0)
         if self.checkpoint_persist:
             self._backend.put(LEASE, lease_key(lease_id), lease.encode())
@@ -286,6 +282,11 @@ class Lessor:
         return found
 
     @property
+    def has_due_expiries(self) -> bool:
+        """Whether `expired` has anything to look at. Renewed leases come up too early."""
+        return self._expiries.is_due(self._clock())
+
+    @property
     def has_resets(self) -> bool:
         """Whether a renewal made a checkpoint untrue; see `renew`."""
         return bool(self._resets)
@@ -316,6 +317,12 @@ class Lessor:
 
     # --- questions
 
+    def _lease(self, lease_id: int) -> Lease:
+        lease = self._leases.get(lease_id)
+        if lease is None:
+            raise LeaseNotFoundError
+        return lease
+
     def exists(self, lease_id: int) -> bool:
         return lease_id in self._leases
 
@@ -328,9 +335,7 @@ class Lessor:
         """
         if not self.is_leader:
             raise NotLeaderError
-        lease = self._leases.get(lease_id)
-        if lease is None:
-            raise LeaseNotFoundError
+        lease = self._lease(lease_id)
         return lease.ttl, int(lease.expiry - self._clock())
 
     def keys(self, lease_id: int) -> list[bytes]:
@@ -339,9 +344,7 @@ class Lessor:
         Raises:
             LeaseNotFoundError: there is no such lease.
         """
-        lease = self._leases.get(lease_id)
-        if lease is None:
-            raise LeaseNotFoundError
+        lease = self._lease(lease_id)
         return sorted(lease.keys or ())
 
     def leases(self) -> list[Lease]:
@@ -366,9 +369,7 @@ class Lessor:
         Raises:
             LeaseNotFoundError: there is no such lease.
         """
-        lease = self._leases.get(lease_id)
-        if lease is None:
-            raise LeaseNotFoundError
+        lease = self._lease(lease_id)
         if lease.keys is None:
             lease.keys = {key}
         else:

@@ -21,7 +21,7 @@ from kvorum.mvcc.revision import row_key
 from kvorum.storage.buckets import FINISHED_COMPACT_REV, KEY, META
 
 if TYPE_CHECKING:
-    from kvorum.mvcc.compaction_hash import CompactionHashing
+    from kvorum.mvcc.compaction_hash import CompactionHash, CompactionHashing
     from kvorum.mvcc.store import Store
 
 STEP_ROWS = 1000
@@ -29,9 +29,24 @@ STEP_ROWS = 1000
 
 
 class Compaction:
-    """One compaction. `on_done`, if set, is called when the last row is gone."""
+    """One compaction. `on_done`, if set, is called when the last row is gone.
 
-    __slots__ = ("_begun_s", "_hashing", "_store", "done", "on_done", "revision", "rows_removed")
+    Attributes:
+        made: the hash that it has made; None: it makes none, or has not yet.
+        took_s: how long it took, once it is done.
+    """
+
+    __slots__ = (
+        "_begun_s",
+        "_hashing",
+        "_store",
+        "done",
+        "made",
+        "on_done",
+        "revision",
+        "rows_removed",
+        "took_s",
+    )
 
     def __init__(
         self, store: Store, revision: int, hashing: CompactionHashing | None = None
@@ -42,6 +57,8 @@ class Compaction:
         self.revision = revision
         self.done = False
         self.rows_removed = 0
+        self.made: CompactionHash | None = None
+        self.took_s = 0.0
         self.on_done: Callable[[], None] | None = None
 
     def step(self, rows_max: int | None = None) -> bool:
@@ -68,17 +85,28 @@ class Compaction:
         counters.compaction_pauses_ms.observe((now_s - step_s) * 1000)
         if rows:
             return True
-        counters.compaction_totals_ms.observe((now_s - self._begun_s) * 1000)
+        self.took_s = now_s - self._begun_s
+        counters.compaction_totals_ms.observe(self.took_s * 1000)
         counters.compacted_unix_s = time_ns() / 1e9
         store.backend.put(META, FINISHED_COMPACT_REV, row_key(self.revision))
         store.compactions.popleft()
+        self._end()
+        if store.on_compacted is not None:
+            store.on_compacted(self)
+        return bool(store.compactions)
+
+    def give_up(self) -> None:
+        """The store was replaced by a newer one, in which the rows are gone, or will be."""
+        self._end()
+
+    def _end(self) -> None:
         self.done = True
         if self.on_done is not None:
             self.on_done()
-        return bool(store.compactions)
 
     def _hash_step(self, hashing: CompactionHashing) -> None:
         made = hashing.step()
         if made is not None:
+            self.made = made
             self._store.compaction_hashes.add(made)
             self._hashing = None

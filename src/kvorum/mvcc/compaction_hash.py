@@ -74,7 +74,8 @@ class CompactionHashing:
         self._revision = revision
         self._previous = previous
         self._crc = int(google_crc32c.extend(0, KEY.name))
-        self._keeps_any: bool | None = None
+        # Asked now: a later compaction lets the index forget how many keys there were.
+        self._keeps_any = self._find_kept()
         self._chunks = self._rows()
 
     def step(self) -> CompactionHash | None:
@@ -100,8 +101,6 @@ class CompactionHashing:
                 for item in rows
                 if not (is_tombstone(item[0]) and main_of(item[0]) == self._previous)
             ]
-        if self._keeps_any is None:
-            self._keeps_any = self._find_kept()
         if not self._keeps_any:
             return rows  # as in `HashKV`: an empty set is no set to stock
         row_at, revision = store.index.row_at, self._revision

@@ -67,6 +67,10 @@ class HashKV:
             if revision < lowest:
                 raise CompactedError
         self.revision = revision or store.revision
+        self._reloads = store.reloads
+        # Asked now: a compaction that begins later lets the index forget how many there were.
+        # Stock looks rows up in the set of what is kept, and takes an empty set for "no set".
+        self._keeps_all = store.index.count_at(b"", b"", self.revision) == 0
         self._crc = int(google_crc32c.extend(0, KEY.name))
         self._open = True
         store.hashes_running += 1
@@ -80,6 +84,11 @@ class HashKV:
             return False
         self.close()
         return True
+
+    @property
+    def is_void(self) -> bool:
+        """Whether a leader's snapshot has taken the store's place: the rows are others now."""
+        return self._reloads != self._store.reloads
 
     def result(self) -> int:
         """The hash, after the step that returned True."""
@@ -102,17 +111,16 @@ class HashKV:
 
     def _kept(self, rows: Rows) -> Rows:
         """Which of some rows up to the compaction revision count."""
-        index, revision = self._store.index, self.revision
+        row_at, revision = self._store.index.row_at, self.revision
         if self._store.rules.hash_skips_tombstone_at_compact:
             rows = [
                 item
                 for item in rows
                 if not (is_tombstone(item[0]) and main_of(item[0]) == self.compact_revision)
             ]
-        # Stock looks rows up in the set of what is kept, and takes an empty set for "no set".
-        if index.count_at(b"", b"", revision) == 0:
+        if self._keeps_all:
             return rows
-        return [item for item in rows if index.row_at(key_of(item[1]), revision) == item[0]]
+        return [item for item in rows if row_at(key_of(item[1]), revision) == item[0]]
 
 
 def hash_all(backend: Backend, ignored_meta: frozenset[bytes]) -> int:

@@ -104,9 +104,11 @@ def is_filtered(request: RangeRequest) -> bool:
 
 def _range_many(store: Store, request: RangeRequest, revision: int, head: bytes) -> bytes:
     """The body of a range. `revision` is 0 for the newest."""
-    start, end, limit = request.key, range_bound(request.range_end), request.limit
+    start, end = request.key, range_bound(request.range_end)
     index = store.index
     count = index.count_at(start, end, revision) if revision else index.count(start, end)
+    # One that nothing reaches is none. It may be as high as 2^63 - 1, and one more is no int64.
+    limit = request.limit if request.limit < count else 0
     tail = b"\x20" + varint(count) if count else b""
     if request.count_only:
         return head + tail

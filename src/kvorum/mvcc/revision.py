@@ -17,6 +17,9 @@ TOMBSTONE_MARK = b"t"
 PUT_ROW_BYTES = 17
 TOMBSTONE_ROW_BYTES = 18
 
+NEVER_COMPACTED = -1
+"""The compaction revision of a store that has not been compacted; HashKV reports it."""
+
 # Most transactions change a handful of keys.
 _SUFFIXES = [b"_" + sub.to_bytes(8, "big") for sub in range(256)]
 

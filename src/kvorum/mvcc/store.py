@@ -26,15 +26,12 @@ from kvorum.mvcc.events import Event
 from kvorum.mvcc.hashing import HashKV
 from kvorum.mvcc.history import HISTORY_CHUNK_ROWS, read_history
 from kvorum.mvcc.index import KeyIndex
-from kvorum.mvcc.restore import Restorer
-from kvorum.mvcc.revision import main_of, row_key
+from kvorum.mvcc.restore import Restorer, StoredIndex, compact_revisions
+from kvorum.mvcc.revision import row_key
 from kvorum.mvcc.rules import V3_6, Rules
 from kvorum.mvcc.write import WriteTxn
 from kvorum.storage import Backend
-from kvorum.storage.buckets import FINISHED_COMPACT_REV, KEY, META, SCHEDULED_COMPACT_REV
-
-NEVER_COMPACTED = -1
-"""The compaction revision of a store that has not been compacted; HashKV reports it."""
+from kvorum.storage.buckets import KEY, META, SCHEDULED_COMPACT_REV
 
 FIRST_REVISION = 1
 """The revision of an empty store."""
@@ -94,6 +91,8 @@ class Store:
         index: the keys and their revisions.
         leases: the lease of each key that has one.
         on_events: called once for each revision, with its changes in their order.
+        on_compacted: called with each compaction when its last row is gone.
+        reloads: how often the store was read anew.
         writer: the write transaction that is open.
         counters: for the metrics. The number of keys is `len(store.index.live)`.
     """
@@ -113,6 +112,9 @@ class Store:
         """
         self.lessor = lessor
         self.on_events = on_events
+        self.on_compacted: Callable[[Compaction], None] | None = None
+        self.reloads = 0
+        self.compactions: deque[Compaction] = deque()
         self.rules = rules
         self.writer: WriteTxn | None = None
         self.counters = Counters()
@@ -120,32 +122,41 @@ class Store:
         self.compaction_hashes = CompactionHashes()
         self.reload(backend)
 
-    def reload(self, backend: Backend) -> None:
+    def reload(self, backend: Backend, stored: StoredIndex | None = None) -> None:
         """Forget everything and read the index back from `backend` (a leader's snapshot came).
+
+        Args:
+            backend: where the rows are from now on.
+            stored: what reading would give, if that has been done already (`restore.read_index`).
 
         Raises:
             CorruptionError: the bucket holds what cannot be.
         """
         assert self.writer is None
         self.backend = backend
+        self.reloads += 1
         self.compaction_hashes.clear()
-        self.compactions: deque[Compaction] = deque()
-        self.leases: dict[bytes, int] = {}
-        finished = self._stored_revision(FINISHED_COMPACT_REV)
-        scheduled = self._stored_revision(SCHEDULED_COMPACT_REV)
+        given_up, self.compactions = self.compactions, deque()
+        stored = stored or self._read(backend)
+        finished, scheduled = stored.finished, stored.scheduled
         self.compact_revision = max(finished, scheduled)
-        self.index = KeyIndex(keep_tombstone_at_compact=self.rules.keep_tombstone_at_compact)
-        newest = Restorer(self.index, self.leases, self.compact_revision).run(backend)
-        self.revision = max(FIRST_REVISION, newest, self.compact_revision)
+        self.index = stored.index
+        self.leases = stored.leases
+        self.revision = max(FIRST_REVISION, stored.revision, self.compact_revision)
         for key, lease in self.leases.items():
             if self.lessor.exists(lease):
                 self.lessor.attach(lease, key)
         if scheduled > finished:
             self.compactions.append(Compaction(self, scheduled))
+        for compaction in given_up:
+            compaction.give_up()
 
-    def _stored_revision(self, name: bytes) -> int:
-        row = self.backend.get(META, name)
-        return NEVER_COMPACTED if row is None else main_of(row)
+    def _read(self, backend: Backend) -> StoredIndex:
+        finished, scheduled = compact_revisions(lambda name: backend.get(META, name))
+        index = KeyIndex(keep_tombstone_at_compact=self.rules.keep_tombstone_at_compact)
+        leases: dict[bytes, int] = {}
+        revision = Restorer(index, leases, max(finished, scheduled)).run(backend.scan(KEY))
+        return StoredIndex(index, leases, revision, finished, scheduled)
 
     # Writes.
 

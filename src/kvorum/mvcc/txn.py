@@ -80,7 +80,11 @@ class _Plan:
     __slots__ = ("steps", "succeeded")
 
     def __init__(self, store: Store, request: TxnRequest) -> None:
-        self.succeeded = all(_holds(store, compare) for compare in request.compare)
+        self.succeeded = True
+        for compare in request.compare:
+            if not _holds(store, compare):
+                self.succeeded = False
+                break
         # Kind and request of each operation; a plan stands for a nested transaction.
         self.steps: list[tuple[str | None, Any]] = []
         for operation in request.success if self.succeeded else request.failure:
@@ -100,6 +104,15 @@ class _Plan:
 
     def check(self, store: Store) -> None:
         """Refuse what cannot run; nothing has been changed yet."""
+        if len(self.steps) == 1:
+            # As kube-apiserver writes: nothing to set up for.
+            kind, request = self.steps[0]
+            if kind == _PUT:
+                _check_put(store, request, ())
+                return
+            if kind == _RANGE:
+                _check_range(store, request)
+                return
         deleted = IntervalSet()
         ranges = []
         for kind, request in self.walk():
@@ -114,7 +127,7 @@ class _Plan:
             _check_range(store, request)
 
 
-def _check_put(store: Store, request: PutRequest, deleted: IntervalSet) -> None:
+def _check_put(store: Store, request: PutRequest, deleted: IntervalSet | tuple[()]) -> None:
     key = request.key
     # A key can be deleted before it is put in one transaction (see the quirks in `checks`). Stock
     # looks at the data before the transaction alone, and panics when the key is gone.

@@ -29,6 +29,7 @@ from typing import Final
 
 from kvorum.cluster.members import Cluster
 from kvorum.cluster.store import MembershipStore
+from kvorum.cluster.versions import LOWERED_FIRST_SINCE
 from kvorum.errors import ConfigError
 from kvorum.ops.bolt_file import take_place, write_beside
 from kvorum.ops.log_version import V3_4, V3_5, V3_6, oldest_reader
@@ -212,11 +213,14 @@ def _lower_cluster_version(cluster: Cluster, target: Version, force: bool, log: 
         return False
     count = len(cluster.members())
     if count > 1 and not force:
+        follow = ""
+        if version < LOWERED_FIRST_SINCE:
+            follow = f" and a restart of each with --emulated-version={target.short}"
         raise ConfigError(
             f"the cluster is at version {version.short}, and etcd {target.short} does not run in"
             f" it: its {count} members must agree on lowering it, by `etcdctl downgrade enable"
-            f" {target.short}` while they run. If all of them are stopped and all of them are going"
-            " to be given back before one is started, --force lowers it here"
+            f" {target.short}` while they run{follow}. If all of them are stopped and all of them"
+            " are going to be given back before one is started, --force lowers it here"
         )
     log.info("lowering the cluster version", from_=version.short, to=target.short, members=count)
     cluster.set_version(target)

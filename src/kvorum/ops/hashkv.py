@@ -18,8 +18,8 @@ import google_crc32c
 
 from kvorum.errors import CompactedError, FutureRevisionError
 from kvorum.mvcc.keyvalue import key_of
-from kvorum.mvcc.revision import check_row, first_row, is_tombstone, main_of
-from kvorum.mvcc.store import FIRST_REVISION, NEVER_COMPACTED
+from kvorum.mvcc.revision import NEVER_COMPACTED, check_row, first_row, is_tombstone, main_of
+from kvorum.mvcc.store import FIRST_REVISION
 from kvorum.ops.inputs import check_readable, open_input
 from kvorum.storage.buckets import FINISHED_COMPACT_REV, KEY, META, SCHEDULED_COMPACT_REV
 from kvorum.storage.files import DatabaseFile, Row

@@ -119,8 +119,16 @@ class LocalCluster:
         """Start all members and wait until they serve.
 
         Raises:
-            LocalClusterError: one does not start; then all are stopped again.
+            LocalClusterError: one runs already; or one does not start, then all are stopped again.
         """
+        # Looked at beforehand: what somebody else has started is not ours to stop.
+        for number, member in enumerate(self.members, start=1):
+            if (pid := member.pid()) is not None:
+                raise LocalClusterError(
+                    f"the cluster in {self.folder} is running: {member.name} is process {pid} "
+                    f"(`kvorum local-cluster stop {number}` stops it). "
+                    "For another cluster use another --folder and other --client-ports"
+                )
         try:
             for member in self.members:
                 self._children.append(member.start())
@@ -216,19 +224,17 @@ class LocalCluster:
 
     async def _exchange(self, member: LocalMember) -> list[str]:
         others = [one.client_url for one in self.members if one is not member]
-        endpoints = ",".join(others)
+        # By the variable: whoever has it set already is refused the flag beside it.
+        etcdctl = f"ETCDCTL_ENDPOINTS={','.join(others)} etcdctl"
         async with Client(others) as client, asyncio.timeout(REPLACE_S_MAX):
             listed = await client.cluster.member_list()
             old = [one.ID for one in listed.members if member.peer_url in one.peerURLs]
             commands = []
             for member_id in old:
                 await _insist(partial(client.cluster.member_remove, member_id))
-                commands.append(f"etcdctl --endpoints={endpoints} member remove {member_id:x}")
+                commands.append(f"{etcdctl} member remove {member_id:x}")
             await _insist(partial(client.cluster.member_add, [member.peer_url]))
-            commands.append(
-                f"etcdctl --endpoints={endpoints} member add {member.name} "
-                f"--peer-urls={member.peer_url}"
-            )
+            commands.append(f"{etcdctl} member add {member.name} --peer-urls={member.peer_url}")
         return commands
 
     def statuses(self) -> list[StatusResponse | None]:

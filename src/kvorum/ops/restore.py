@@ -104,8 +104,8 @@ def _founded(options: RestoreOptions, resolve: Resolve) -> Bootstrap:
     advertised = parse_urls(options.initial_advertise_peer_urls)
     named = parse_initial_cluster(options.initial_cluster)
     check_named(named, options.name)
-    check_distinct(named)
     check_advertised(named, options.name, advertised, resolve)
+    check_distinct(named)
     return bootstrap(named, options.initial_cluster_token)
 
 

@@ -13,6 +13,9 @@ from kvorum.rpc.exchange import Exchange
 from kvorum.rpc.http import HttpResponse
 from kvorum.server.log import Logger
 
+IDLE_ROUNDS: Final = 5
+"""An idle limit is counted in rounds without a byte and not read off a clock: a member that stood
+still itself would find the limit over, and the bytes unread that came meanwhile."""
 MESSAGE_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of a posted raft message: an append has at most 1 MiB of entries, or one entry of any size."""
 SMALL_BODY_BYTES_MAX: Final = 64 * 1024
@@ -26,7 +29,6 @@ class BodyReceiver:
     Args:
         answer: makes the response of the body, at once or later.
         size_max: a longer body is refused.
-        common: headers that every answer of the endpoint has.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class SnapshotBody:
 
     Args:
         receive: takes the snapshot when it is whole; returns the answer.
+        idle_s_max: how long no byte may come; then the sender is given up, and what has come is
+            dropped. Without it a sender whose machine is gone would be noticed by TCP alone.
     """
 
     def __init__(
@@ -98,6 +102,8 @@ class SnapshotBody:
         receiver: SnapshotReceiver,
         receive: Callable[[SnapshotReceiver], Awaitable[HttpResponse]],
         log: Logger,
+        *,
+        idle_s_max: float,
     ) -> None:
         self._exchange = exchange
         self._receiver = receiver
@@ -105,11 +111,16 @@ class SnapshotBody:
         self._log = log
         self._over = False
         self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._idle_s_max = idle_s_max
+        self._quiet_rounds = 0
+        self._round = self._loop.call_later(idle_s_max / IDLE_ROUNDS, self._end_round)
         exchange.take_time()
 
     def data(self, chunk: bytes, ended: bool) -> None:
         if self._over:
             return
+        self._quiet_rounds = 0
         try:
             self._receiver.feed(chunk)
             if ended:
@@ -121,15 +132,25 @@ class SnapshotBody:
         else:
             if ended:
                 self._over = True
+                self._round.cancel()
                 self._task = asyncio.ensure_future(self._finish())
 
     def cancelled(self) -> None:
+        self._round.cancel()
         if self._task is None:
             self._receiver.discard()
         # Else it is whole: what has come is kept, whether or not the sender hears of it.
 
+    def _end_round(self) -> None:
+        if self._quiet_rounds == IDLE_ROUNDS:
+            self._refuse(500, f"failed to save KV snapshot (no bytes for {self._idle_s_max:g} s)")
+            return
+        self._quiet_rounds += 1
+        self._round = self._loop.call_later(self._idle_s_max / IDLE_ROUNDS, self._end_round)
+
     def _refuse(self, status: int, text: str) -> None:
         self._over = True
+        self._round.cancel()
         self._receiver.discard()
         self._log.warn("refused a database snapshot", error=text)
         self._exchange.respond(refusal(status, text))

@@ -7,11 +7,13 @@ is reached at the URL that it has told, or it is not.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import h11
 
@@ -21,6 +23,13 @@ from kvorum.server.peer_ports import PeerError
 HEAD_BYTES_MAX: Final = 64 * 1024
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 READ_BYTES: Final = 256 * 1024
+KEEP_ALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""A machine that is gone while an answer is waited for is noticed in 40 s."""
 
 HeaderList = Sequence[tuple[str, str]]
 
@@ -50,6 +59,7 @@ class PeerConnection:
         url: scheme, host and port; a path before ours is kept.
         dial_timeout_s: how long connecting may take.
         io_timeout_s: how long nothing may move, in either direction.
+        answer_timeout_s: how long the other side may think before it answers; the same if None.
         context: for `https`.
         local_address: to connect from; empty: the system's choice.
     """
@@ -60,13 +70,15 @@ class PeerConnection:
         *,
         dial_timeout_s: float,
         io_timeout_s: float,
+        answer_timeout_s: float | None = None,
         context: ssl.SSLContext | None = None,
         local_address: str = "",
     ) -> None:
         self.url = url
-        self._parts = urlsplit(url)
+        self._parts, self._problem = _split(url)
         self._dial_timeout_s = dial_timeout_s
         self._io_timeout_s = io_timeout_s
+        self._answer_timeout_s = io_timeout_s if answer_timeout_s is None else answer_timeout_s
         self._context = context
         self._local = (local_address, 0) if local_address else None
         self._machine = h11.Connection(h11.CLIENT)
@@ -173,6 +185,12 @@ class PeerConnection:
             self._was_silent = True
             self._writer.transport.abort()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a connection, as far as is known, that the next request can use."""
+        writer, reader = self._writer, self._reader
+        return not (writer is None or writer.is_closing() or reader is None or reader.at_eof())
+
     def close(self) -> None:
         """Let go of the connection; the next request makes a new one."""
         if self._writer is not None:
@@ -205,11 +223,12 @@ class PeerConnection:
             await writer.drain()
 
     async def _connected(self) -> asyncio.StreamWriter:
-        if self._writer is not None and not self._writer.is_closing():
-            assert self._reader is not None
-            if not self._reader.at_eof():
-                return self._writer
+        if self.is_usable:
+            assert self._writer is not None
+            return self._writer
         self.close()
+        if self._problem:
+            raise PeerHttpError(f"{self.url}: {self._problem}")
         context = None
         if self._parts.scheme == "https":
             if self._context is None:
@@ -223,13 +242,17 @@ class PeerConnection:
                 limit=READ_BYTES,
                 local_addr=self._local,
             )
+        sock = self._writer.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            for option in KEEP_ALIVE:
+                sock.setsockopt(*option)
         self._machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
         return self._writer
 
     async def _head(self) -> Answer:
-        event = await self._event()
+        event = await self._event(self._answer_timeout_s)
         while isinstance(event, h11.InformationalResponse):
-            event = await self._event()
+            event = await self._event(self._answer_timeout_s)
         if not isinstance(event, h11.Response):
             raise PeerHttpError(f"{self.url}: no answer")
         headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
@@ -237,7 +260,7 @@ class PeerConnection:
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while True:
-            event = await self._event()
+            event = await self._event(self._io_timeout_s)
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
@@ -245,13 +268,13 @@ class PeerConnection:
             else:
                 raise PeerHttpError(f"{self.url}: the answer broke off")
 
-    async def _event(self) -> h11.Event | type[h11.PAUSED]:
+    async def _event(self, timeout_s: float) -> h11.Event | type[h11.PAUSED]:
         while True:
             event = self._machine.next_event()
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]
             assert self._reader is not None
-            async with asyncio.timeout(self._io_timeout_s):
+            async with asyncio.timeout(timeout_s):
                 data = await self._reader.read(READ_BYTES)
             self._machine.receive_data(data)
 
@@ -260,7 +283,29 @@ class PeerConnection:
         if isinstance(error, TimeoutError):
             raise PeerHttpError(f"{self.url}: i/o timeout") from error
         if isinstance(error, OSError | h11.ProtocolError | EOFError | ValueError):
-            raise PeerHttpError(f"{self.url}: {error}") from error
+            raise PeerHttpError(f"{self.url}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """As Go words it: operators look for `connection refused`."""
+    number = error.errno if isinstance(error, OSError) else None
+    # Those of TLS and of names have numbers of their own.
+    if number is None or number < 0 or isinstance(error, ssl.SSLError):
+        return str(error)
+    return os.strerror(number).lower()  # the event loop's own text may be another
+
+
+def _split(url: str) -> tuple[SplitResult, str]:
+    """The parts of a URL, and why it cannot be connected to; empty: it can.
+
+    Members may have URLs that Go's package takes apart and Python's does not.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return SplitResult("", "", "", "", ""), str(error)
+    return parts, ""
 
 
 _CHUNKED: Final = ("Transfer-Encoding", "chunked")

@@ -122,7 +122,7 @@ class InformationService:
         if not (word.isascii() and word.isdecimal() and int(word) < 2**64):
             return refusal(404, f"member {word} not found in cluster")
         try:
-            await self._info.promote_here(int(word))
+            await self._info.promote(int(word))
         except WireError as error:
             kind = type(error)
             return refusal(_PROMOTE_STATUS.get(kind, 500), _PROMOTE_TEXT.get(kind, error.message))
@@ -131,7 +131,7 @@ class InformationService:
     def _hash_kv(self, body: bytes) -> HttpResponse | Awaitable[HttpResponse]:
         try:
             asked = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             asked = ""
         # As Go reads JSON into a struct: what is not there is zero.
         revision = asked.get("revision") if isinstance(asked, dict) else asked
@@ -167,7 +167,7 @@ class InformationService:
         except LeaseNotFoundError:
             return refusal(404, "lease not found")
         except NotLeaderError:
-            return refusal(500, "not a primary lessor")
+            return refusal(400, "not a primary lessor")  # the other endpoint: 500; stock's choice
         except UnavailableError:
             return refusal(408, "waiting for node to catch up its applied index has timed out")
         response = LeaseKeepAliveResponse(ID=lease_id, TTL=ttl_s)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 from kvorum.errors import KvorumError
+from kvorum.histogram import Histogram
 from kvorum.peer.http import PeerHttpError
 from kvorum.peer.messages import MessageEncoder
 from kvorum.peer.msgapp import MsgAppEncoder
@@ -28,6 +29,7 @@ from kvorum.proto.versions import Version
 from kvorum.rpc.exchange import Exchange
 from kvorum.server.clock import monotonic_s
 from kvorum.server.log import Logger
+from kvorum.server.metrics.families import TRANSFER_SECONDS
 from kvorum.server.peer_ports import RaftPort, RemovedSenderError, WrongTargetError
 
 
@@ -41,7 +43,8 @@ class Remote:
         self.urls = UrlPicker(urls)
         self.failures = 0
         self.snapshot_failures = 0
-        self.snapshots_sent = 0
+        self.snapshots_s = Histogram(TRANSFER_SECONDS)
+        """How long those took that were sent."""
         self._port = port
         self._options = options
         self._log = log
@@ -87,7 +90,7 @@ class Remote:
     async def _run_snapshot(self, message: Message) -> None:
         port, fields = self._port, {"to": f"{self.id:x}"}
         assert message.snapshot is not None
-        index = message.snapshot.metadata.index
+        index, begun_s = message.snapshot.metadata.index, monotonic_s()
         self._log.info("sending database snapshot", snapshot_index=index, **fields)
         try:
             size_bytes = await send_snapshot(
@@ -101,7 +104,7 @@ class Remote:
             port.report_unreachable(self.id)
             port.report_snapshot(self.id, ok=False)
         else:
-            self.snapshots_sent += 1
+            self.snapshots_s.observe(monotonic_s() - begun_s)
             self._log.info(
                 "sent database snapshot", snapshot_index=index, bytes=size_bytes, **fields
             )
@@ -116,6 +119,7 @@ class Peer(Remote):
     ) -> None:
         super().__init__(member_id, urls, port, options, log)
         self.received_count = 0
+        self.disconnects = 0
         self.active_since: float | None = None
         self._told_ignored: set[int] = set()
         """Kinds of messages that were ignored since a stream changed last, which the log tells."""
@@ -206,6 +210,7 @@ class Peer(Remote):
     def _set_inactive(self, reason: str) -> None:
         if self.active_since is not None:
             self.active_since = None
+            self.disconnects += 1
             self._log.warn(
                 "peer became inactive (message send to peer failed)",
                 peer_id=f"{self.id:x}",

@@ -112,13 +112,18 @@ class Pipeline:
 
 
 def connection_to(
-    url: str, options: PeerOptions, *, io_timeout_s: float | None = None
+    url: str,
+    options: PeerOptions,
+    *,
+    io_timeout_s: float | None = None,
+    answer_timeout_s: float | None = None,
 ) -> PeerConnection:
     """A connection with the timeouts of this member."""
     return PeerConnection(
         url,
         dial_timeout_s=options.dial_timeout_s,
         io_timeout_s=options.read_timeout_s if io_timeout_s is None else io_timeout_s,
+        answer_timeout_s=answer_timeout_s,
         context=options.ssl_context,
         local_address=options.local_address,
     )

@@ -10,18 +10,18 @@ import json
 from datetime import datetime
 from typing import Final
 
+from kvorum.histogram import Histogram
 from kvorum.peer.http import Answer, PeerHttpError
 from kvorum.peer.options import PeerOptions
 from kvorum.peer.posting import connection_to
 from kvorum.peer.urls import UrlPicker
 from kvorum.server.clock import monotonic_s, unix_ms
 from kvorum.server.log import Logger
+from kvorum.server.metrics.families import ROUND_TRIP_SECONDS
 
 PROBING_PATH: Final = "/raft/probing"
 INTERVAL_S: Final = 4.0
 CLOCK_DIFFERENCE_S_MAX: Final = 1.0
-ROUND_TRIPS_MAX: Final = 64
-"""Measured ones that wait to be read by whoever counts them."""
 
 
 class Prober:
@@ -33,7 +33,7 @@ class Prober:
         self._options = options
         self._log = log
         self.is_healthy = True
-        self.round_trips_s: list[float] = []
+        self.round_trips_s = Histogram(ROUND_TRIP_SECONDS)
         self._told_clock = False
         self._task = asyncio.ensure_future(self._run())
 
@@ -67,7 +67,7 @@ class Prober:
 
     def _note(self, took_s: float, ahead_s: float) -> None:
         self.is_healthy = True
-        self.round_trips_s = [*self.round_trips_s[1 - ROUND_TRIPS_MAX :], took_s]
+        self.round_trips_s.observe(took_s)
         if abs(ahead_s) > CLOCK_DIFFERENCE_S_MAX and not self._told_clock:
             self._log.warn(
                 "prober found high clock drift",

@@ -25,6 +25,11 @@ from kvorum.server.log import Logger
 RETRY_S: Final = 0.1
 LINK_PATHS_SINCE: Final = (2, 1)
 """The oldest etcd with these streams."""
+_IGNORED: Final = {
+    "incompatible version": "server version incompatibility",
+    "cluster ID mismatch": "cluster ID mismatch",
+}
+"""Why a peer refuses us, and how stock's log tells of it."""
 
 
 class StreamKind(Enum):
@@ -130,6 +135,8 @@ class StreamReader:
         text = body.decode(errors="replace").strip()
         if answer.status == 410:
             self._removed()
+        if text in _IGNORED:
+            raise PeerHttpError(f"request sent was ignored by remote peer due to {_IGNORED[text]}")
         if answer.status == 404:
             raise PeerHttpError(
                 f"peer {self._peer_id:x} failed to find local node {self._options.member_id:x}"

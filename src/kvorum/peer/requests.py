@@ -11,8 +11,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
-from kvorum.peer.http import Answer, PeerHttpError
+from kvorum.peer.http import Answer, HeaderList, PeerHttpError
 from kvorum.peer.options import PeerOptions
+from kvorum.peer.pool import ConnectionPool
 from kvorum.peer.posting import connection_to
 from kvorum.proto.lease_pb2 import LeaseInternalRequest, LeaseInternalResponse
 from kvorum.proto.rpc_pb2 import (
@@ -34,6 +35,11 @@ class PeerRequests:
     def __init__(self, options: PeerOptions, *, timeout_s: float) -> None:
         self._options = options
         self._timeout_s = timeout_s
+        self._pool = ConnectionPool(options, io_timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Let go of what is kept between questions."""
+        self._pool.close()
 
     async def members(self, urls: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
         """The cluster's id, and its members as JSON tells them (`id`, `peerURLs`, …)."""
@@ -73,7 +79,7 @@ class PeerRequests:
     async def lease_renew(self, urls: Sequence[str], lease_id: int) -> int:
         """Renew a lease at the leader. Returns the TTL in seconds."""
         body = LeaseKeepAliveRequest(ID=lease_id).SerializeToString()
-        answer = await self._ask(urls, "POST", "/leases", body)
+        answer = await self._ask(urls, "POST", "/leases", body, often=True)
         try:
             return LeaseKeepAliveResponse.FromString(answer.body).TTL
         except ProtobufDecodeError as error:
@@ -86,36 +92,48 @@ class PeerRequests:
             LeaseTimeToLiveRequest=LeaseTimeToLiveRequest(ID=lease_id, keys=with_keys)
         )
         body = request.SerializeToString()
-        answer = await self._ask(urls, "POST", "/leases/internal", body)
+        answer = await self._ask(urls, "POST", "/leases/internal", body, often=True)
         try:
             found = LeaseInternalResponse.FromString(answer.body).LeaseTimeToLiveResponse
         except ProtobufDecodeError as error:
             raise PeerHttpError(f"the answer of /leases/internal cannot be read: {error}") from None
         return LeaseLife(found.grantedTTL, found.TTL, tuple(found.keys))
 
-    async def _ask(self, urls: Sequence[str], method: str, path: str, body: bytes = b"") -> Answer:
+    async def _ask(
+        self,
+        urls: Sequence[str],
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        often: bool = False,
+    ) -> Answer:
+        """Ask at one URL after the other. `often`: on a connection that is kept."""
         problem = PeerHttpError("the member has no peer URLs")
+        headers = [
+            ("X-Etcd-Cluster-ID", f"{self._options.cluster_id:x}"),
+            ("Content-Type", "application/protobuf"),
+        ]
+        ask = self._pool.request if often else self._ask_once
         for url in urls:
-            connection = connection_to(url, self._options, io_timeout_s=self._timeout_s)
             try:
-                answer = await connection.request(
-                    method,
-                    path,
-                    [
-                        ("X-Etcd-Cluster-ID", f"{self._options.cluster_id:x}"),
-                        ("Content-Type", "application/protobuf"),
-                    ],
-                    body,
-                )
+                answer = await ask(url, method, path, headers, body)
             except PeerHttpError as error:
                 problem = error
                 continue
-            finally:
-                connection.close()
             if answer.status == 200:
                 return answer
             raise PeerRefusedError(answer.status, answer.text)
         raise problem
+
+    async def _ask_once(
+        self, url: str, method: str, path: str, headers: HeaderList, body: bytes
+    ) -> Answer:
+        connection = connection_to(url, self._options, io_timeout_s=self._timeout_s)
+        try:
+            return await connection.request(method, path, headers, body)
+        finally:
+            connection.close()
 
 
 def _object(body: bytes) -> dict[str, Any]:

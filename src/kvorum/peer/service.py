@@ -5,12 +5,14 @@ Source: shared facts, peer.md sections 1 and 2 (status, texts and their order ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from kvorum.errors import DecodeError
+from kvorum.cluster.urls import check_urls
+from kvorum.errors import ConfigError, DecodeError
 from kvorum.peer.bodies import (
     MESSAGE_BODY_BYTES_MAX,
     BodyReceiver,
@@ -19,6 +21,7 @@ from kvorum.peer.bodies import (
 )
 from kvorum.peer.checks import (
     NOT_FOUND,
+    WRONG_CLUSTER,
     check_sender,
     method_not_allowed,
     parse_hex_id,
@@ -26,6 +29,7 @@ from kvorum.peer.checks import (
     version_in,
 )
 from kvorum.peer.information import InformationService
+from kvorum.peer.metrics import PeerFigures
 from kvorum.peer.posting import RAFT_PATH
 from kvorum.peer.probing import PROBING_PATH
 from kvorum.peer.reading import StreamKind
@@ -35,6 +39,7 @@ from kvorum.proto.raftpb import Message
 from kvorum.rpc.exchange import Exchange, FixedReceiver
 from kvorum.rpc.http import JSON, TEXT, HttpRequest, HttpResponse
 from kvorum.rpc.http2.streams import Receiver
+from kvorum.server.clock import monotonic_s
 from kvorum.server.log import Logger
 from kvorum.server.peer_ports import (
     PeerInfoPort,
@@ -44,6 +49,7 @@ from kvorum.server.peer_ports import (
 )
 
 STREAM_PATH: Final = "/raft/stream/"
+TOLD_REFUSED_MAX: Final = 64
 TAKEN: Final = HttpResponse(204, b"", "")
 
 
@@ -57,7 +63,10 @@ class PeerService:
         self._options = transport.options
         self._port = port
         self._log = log
+        self.figures = PeerFigures()
         self._information = InformationService(info, self._options, log)
+        self._told_refused: set[str] = set()
+        """Senders whose refusal the log has told, since they were last let in."""
 
     def covers(self, request: HttpRequest) -> bool:
         """Nobody else answers on the peer port."""
@@ -88,15 +97,35 @@ class PeerService:
         if path_is_stream(request.path):
             exchange.common += (("X-Server-Version", str(self._options.version)),)
         refused = check_sender(request, self._options)
+        sender = request.header(b"x-server-from")
         if refused is not None:
+            if sender not in self._told_refused:
+                self._tell_refused(request, refused)
+            return FixedReceiver(refused, exchange)
+        self._told_refused.discard(sender)
+        return handler(request, exchange)
+
+    def _tell_refused(self, request: HttpRequest, refused: HttpResponse) -> None:
+        """Log the refusal, once however often it is tried. The first line is what stock says."""
+        sender = request.header(b"x-server-from")
+        if len(self._told_refused) >= TOLD_REFUSED_MAX:
+            self._told_refused.clear()
+        self._told_refused.add(sender)
+        if refused is WRONG_CLUSTER:
+            self._log.error(
+                "request sent was ignored due to cluster ID mismatch",
+                remote_peer_id=sender,
+                remote_peer_cluster_id=request.header(b"x-etcd-cluster-id"),
+                local_member_cluster_id=f"{self._options.cluster_id:x}",
+            )
+        else:
             self._log.warn(
                 "refused a request of another member",
-                remote_peer_id=request.header(b"x-server-from"),
-                remote_cluster_id=request.header(b"x-etcd-cluster-id"),
+                remote_peer_id=sender,
+                remote_peer_server_version=request.header(b"x-server-version"),
+                remote_peer_server_minimum_cluster_version=request.header(b"x-min-cluster-version"),
                 error=refused.body.decode().strip(),
             )
-            return FixedReceiver(refused, exchange)
-        return handler(request, exchange)
 
     # Messages.
 
@@ -111,6 +140,8 @@ class PeerService:
             message = Message.decode(body)
         except DecodeError:
             return refusal(400, "error unmarshalling raft message")
+        if self._transport.peer(message.from_) is not None:  # others may call themselves anything
+            self.figures.posted_bytes[message.from_] += len(body)
         return self._process(message) or TAKEN
 
     def _process(self, message: Message) -> HttpResponse | None:
@@ -145,21 +176,28 @@ class PeerService:
         if request.header(b"x-raft-to") != f"{self._options.member_id:x}":
             return FixedReceiver(refusal(412, "to field mismatch"), exchange)
         writer = peer.attach(kind, exchange, version_in(request, b"x-server-version"))
+        self.figures.stream_opened(sender, kind, writer)
         return StreamBody(writer.lost)
 
     def _note_sender(self, request: HttpRequest) -> None:
         """Learn where an unknown sender can be answered."""
         sender = parse_hex_id(request.header(b"x-server-from"))
         urls = [url for url in request.header(b"x-peerurls").split(",") if url]
-        if sender is not None and urls and not self._port.is_removed(sender):
-            self._transport.add_remote(sender, urls)
+        if sender is None or not urls or self._port.is_removed(sender):
+            return
+        with contextlib.suppress(ConfigError):  # what is no URL leads nowhere
+            self._transport.add_remote(sender, check_urls(urls))
 
     # Snapshots.
 
     def _open_snapshot(self, request: HttpRequest, exchange: Exchange) -> Receiver:
         self._note_sender(request)
         receiver = SnapshotReceiver(self._port.snapshot_folder())
-        return SnapshotBody(exchange, receiver, self._take_snapshot, self._log)
+        # Source: stock reads with the same limit as everything from other members (run: 5.0 s).
+        idle_s_max = self._options.read_timeout_s
+        return SnapshotBody(
+            exchange, receiver, self._take_snapshot, self._log, idle_s_max=idle_s_max
+        )
 
     async def _take_snapshot(self, receiver: SnapshotReceiver) -> HttpResponse:
         message = receiver.check_complete()
@@ -179,6 +217,11 @@ class PeerService:
             return _json_error("cannot process message from removed member")
         except WrongTargetError:
             self._log_wrong_target(message)
+        except Exception:
+            self.figures.refused_snapshots[message.from_] += 1
+            raise
+        else:
+            self.figures.snapshot_received(message.from_, monotonic_s() - receiver.begun_s)
         return TAKEN
 
     def _log_wrong_target(self, message: Message) -> None:

@@ -22,14 +22,19 @@ from kvorum.peer.options import PeerOptions, request_headers
 from kvorum.peer.posting import check_answer, connection_to
 from kvorum.peer.urls import UrlPicker
 from kvorum.proto.raftpb import Message, MessageType
+from kvorum.server.clock import monotonic_s
 from kvorum.server.peer_ports import RaftPort, SnapshotBytes
 from kvorum.server.receiving import TEMPORARY_PREFIX
 
 SNAPSHOT_PATH: Final = "/raft/snapshot"
 HEAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of the raft message: it holds the membership."""
-ANSWER_S_MAX: Final = 60.0
-"""How long the receiver may take to make the last bytes durable, or to take any."""
+STUCK_S_MAX: Final = 60.0
+"""How long the receiver may take no byte."""
+ANSWER_S_MAX: Final = 600.0
+"""How long the receiver may take from the last byte to its answer: a member like this one brings
+the database into its own format and reads all keys first, some 6 s of a core for 500 MB. Stock
+waits for ever."""
 
 
 async def send_snapshot(
@@ -45,7 +50,9 @@ async def send_snapshot(
         PeerHttpError: it did not arrive.
     """
     url = urls.pick()
-    connection = connection_to(url, options, io_timeout_s=ANSWER_S_MAX)
+    connection = connection_to(
+        url, options, io_timeout_s=STUCK_S_MAX, answer_timeout_s=ANSWER_S_MAX
+    )
     try:
         async with port.snapshot_bytes(message) as database:
             answer = await connection.request(
@@ -90,6 +97,7 @@ class SnapshotReceiver:
         """Of the file; empty: there is none yet."""
         self.message: Message | None = None
         self.size_bytes = 0
+        self.begun_s = monotonic_s()
 
     def feed(self, data: bytes) -> None:
         """Take a part of the body.

@@ -56,6 +56,12 @@ class PeerTransport:
             remote.stop()
         self._log.info("started remote peer", remote_peer_id=f"{member_id:x}")
         self._peers[member_id] = Peer(member_id, urls, self._port, self.options, self._log)
+        self._log.info(
+            "added remote peer",
+            local_member_id=f"{self.options.member_id:x}",
+            remote_peer_id=f"{member_id:x}",
+            remote_peer_urls=list(urls),
+        )
 
     def add_remote(self, member_id: int, urls: Sequence[str]) -> None:
         known = member_id in self._peers or member_id in self._remotes
@@ -68,6 +74,12 @@ class PeerTransport:
         peer = self._peers.get(member_id)
         if peer is not None:
             peer.update(urls)
+            self._log.info(
+                "updated remote peer",
+                local_member_id=f"{self.options.member_id:x}",
+                updated_remote_peer_id=f"{member_id:x}",
+                updated_remote_peer_urls=list(urls),
+            )
 
     def remove_peer(self, member_id: int) -> None:
         for known in (self._peers, self._remotes):
@@ -75,6 +87,11 @@ class PeerTransport:
             if peer is not None:
                 peer.stop()
                 self._log.info("stopped remote peer", remote_peer_id=f"{member_id:x}")
+                self._log.info(
+                    "removed remote peer",
+                    local_member_id=f"{self.options.member_id:x}",
+                    removed_remote_peer_id=f"{member_id:x}",
+                )
 
     def peer(self, member_id: int) -> Peer | None:
         return self._peers.get(member_id)

@@ -1,14 +1,21 @@
-"""A stream that another member has opened to us: what we have to tell it goes there."""
+"""A stream that another member has opened to us: what we have to tell it goes there.
+
+What one turn of the event loop has for the stream leaves in one write: a leader that answers reads
+has several small messages for each member in each turn, and a system call costs more than any.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from kvorum.peer.options import PeerOptions
 from kvorum.proto.raftpb import Message
 from kvorum.rpc.exchange import Exchange
+
+COLLECTED_BYTES_MAX: Final = 64 * 1024
+"""So much is sent without waiting for the turn's end."""
 
 
 class Encoder(Protocol):
@@ -45,6 +52,9 @@ class StreamWriter:
         self._is_open = True
         self._sent_at = 0.0
         self._full_since: float | None = None
+        self._output: list[bytes] = []
+        """To be sent at the end of this turn."""
+        self._output_bytes = 0
         self.sent_bytes = 0
         exchange.take_time()
         exchange.on_writable = self._writable
@@ -59,12 +69,19 @@ class StreamWriter:
             return False
         if not self._exchange.has_room(self._options.limits.stream_bytes_max):
             return False
-        self._send(self._encoder.encode(message))
+        data = self._encoder.encode(message)
+        if not self._output:
+            self._loop.call_soon(self._flush)
+        self._output.append(data)
+        self._output_bytes += len(data)
+        if self._output_bytes >= COLLECTED_BYTES_MAX:
+            self._flush()
         return True
 
     def close(self) -> None:
         """End the stream."""
         if self._is_open:
+            self._flush()
             self._exchange.finish()
             self.lost()
 
@@ -72,8 +89,16 @@ class StreamWriter:
         """The stream broke. Called by whoever has the request; a second call does nothing."""
         if self._is_open:
             self._is_open = False
+            self._output.clear()
             self._timer.cancel()
             self._closed(self)
+
+    def _flush(self) -> None:
+        if self._output:
+            data = b"".join(self._output)
+            self._output.clear()
+            self._output_bytes = 0
+            self._send(data)
 
     def _send(self, data: bytes) -> None:
         self.sent_bytes += len(data)

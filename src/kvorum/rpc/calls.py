@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 
 from kvorum.errors import Code, DeadlineError, NoLeaderError, StatusError, WireError, status_of
 from kvorum.rpc import strict
+from kvorum.rpc.deadlines import Deadlines
 from kvorum.rpc.frames import HEAD_BYTES, FrameReader, check_encoding, too_large
 from kvorum.rpc.http2.hpack import Headers
 from kvorum.rpc.http2.streams import Stream
@@ -77,6 +78,7 @@ class CallServer:
         self._has_leader = has_leader
         self._log = log
         self.size_max = size_max
+        self.deadlines = Deadlines()
         self.open_calls: set[Call] = set()
 
     def check_leader(self, metadata: Metadata) -> None:
@@ -304,7 +306,7 @@ class StreamCall:
 
 
 class UnaryCall:
-    """One unary call. The hot path: no buffer, no task, no timer unless one is needed."""
+    """One unary call. The hot path: no buffer and no task unless one is needed, and no timer."""
 
     __slots__ = (
         "_begun_s",
@@ -317,7 +319,6 @@ class UnaryCall:
         "_reader",
         "_server",
         "_stream",
-        "_timer",
     )
 
     def __init__(
@@ -340,7 +341,6 @@ class UnaryCall:
         self._reader: FrameReader | None = None
         self._future: asyncio.Future[bytes] | None = None
         """The answer to come. Cancelled when nobody waits for it: some methods wait for long."""
-        self._timer: asyncio.TimerHandle | None = None
 
     def data(self, chunk: bytes, ended: bool) -> None:
         method = self._method
@@ -361,8 +361,7 @@ class UnaryCall:
         self._ended(Code.CANCELLED, None)
         if self._future is not None:
             self._future.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._server.deadlines.discard(self, None)
 
     def _data_in_parts(self, method: UnaryMethod, chunk: bytes, ended: bool) -> None:
         reader = self._reader
@@ -421,15 +420,19 @@ class UnaryCall:
         if type(response) is bytes:
             self._respond(response)
             return
-        future: asyncio.Future[bytes] = asyncio.ensure_future(response)  # type: ignore[arg-type]
+        # `ensure_future` of a future takes 0.7 µs to return it.
+        future: asyncio.Future[bytes]
+        if isinstance(response, asyncio.Future):
+            future = response
+        else:
+            future = asyncio.ensure_future(response)  # type: ignore[arg-type]
         self._future = future
         future.add_done_callback(self._resolved)
         if timeout_s is not None:
-            self._timer = future.get_loop().call_later(timeout_s, self._expired)
+            self._server.deadlines.add(self, self._begun_s + timeout_s)
 
     def _resolved(self, future: asyncio.Future[bytes]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._server.deadlines.discard(self, None)
         error = None if future.cancelled() else future.exception()
         if self._stream is None:
             return  # nobody waits any more
@@ -440,7 +443,8 @@ class UnaryCall:
         else:
             self._respond(future.result())
 
-    def _expired(self) -> None:
+    def expired(self) -> None:
+        """The client's deadline is over."""
         if self._stream is not None:
             self._refuse(DeadlineError())
         if self._future is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from kvorum.errors import Code, NotSupportedForLearnerError, StatusError, WireError
+from kvorum.errors import NotSupportedForLearnerError, OldLearnerError, WireError
 from kvorum.proto.rpc_pb2 import RangeRequest, StatusRequest
 from kvorum.proto.versions import Version
 from kvorum.rpc.calls import Call, CallHandler, StreamMethod, UnaryMethod
@@ -60,9 +60,7 @@ class LearnerGuard:
         return call
 
     def _refusal(self) -> WireError:
-        if self._newer:
-            return NotSupportedForLearnerError()
-        return StatusError(Code.UNAVAILABLE, NotSupportedForLearnerError.text)
+        return NotSupportedForLearnerError() if self._newer else OldLearnerError()
 
 
 def _is_answered(request: Any) -> bool:

@@ -283,6 +283,8 @@ class ClientConnection(asyncio.Protocol):
                 path = value
             elif name == b"content-type":
                 is_grpc = value.startswith(b"application/grpc")
+                if path:
+                    break  # names with a colon come before all others (RFC 9113, 8.3)
         if is_grpc and self._listener.grpc is not None:
             return self._listener.grpc.open(path, stream, headers)
         if self._listener.front is None:

@@ -10,7 +10,7 @@ from typing import Final
 from kvorum.errors import Code, StatusError
 from kvorum.rpc.http2.hpack import Headers
 
-_UNITS_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_UNITS_S: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 
 class Metadata:
@@ -35,9 +35,9 @@ def parse_timeout_s(value: bytes) -> float:
     Raises:
         StatusError: it is not one; grpc-go answers INTERNAL.
     """
-    text = value.decode("latin-1")
-    unit = _UNITS_S.get(text[-1:])
-    digits = text[:-1]
-    if unit is None or not digits.isascii() or not digits.isdigit() or len(digits) > 8:
+    unit = _UNITS_S.get(value[-1:])
+    digits = value[:-1]
+    if unit is None or not digits.isdigit() or len(digits) > 8:
+        text = value.decode("latin-1")
         raise StatusError(Code.INTERNAL, f'malformed grpc-timeout: "{text}"')
     return int(digits) * unit

@@ -63,7 +63,7 @@ from kvorum.storage.buckets import (
     Bucket,
     encode_u64,
 )
-from kvorum.storage.bulk import BulkWriter
+from kvorum.storage.bulk import BulkWriter, ProgressMeter
 from kvorum.storage.dirlock import FileLock
 from kvorum.storage.files import Progress, Row
 from kvorum.wal import SnapshotFiles, WalSnapshot, read_wal
@@ -73,7 +73,6 @@ WORK_PREFIX: Final = "db.tmp"
 """Files beside the database that are being made; stock etcd removes what begins so when it starts,
 and so do we."""
 ADOPTING: Final = f"{WORK_PREFIX}.adopting"
-PROGRESS_BYTES: Final = 4 << 20
 LOG_INTERVAL_S: Final = 1.0
 
 
@@ -321,7 +320,7 @@ def _meta_rows(source: BoltFile, state: StockState, index: int) -> list[Row]:
 
 
 def _copy(source: BoltFile, target: Path, plan: _Plan, progress: Progress) -> None:
-    done = told = 0
+    meter = ProgressMeter(source.size_bytes, progress)
     with BulkWriter(target) as writer:
         for bucket in BUCKETS:
             if bucket in plan.rows:
@@ -329,12 +328,9 @@ def _copy(source: BoltFile, target: Path, plan: _Plan, progress: Progress) -> No
                 continue
             for rows in source.rows(bucket.name):
                 writer.add(bucket, rows)
-                done += sum([len(key) + len(value) for key, value in rows])
-                if done - told >= PROGRESS_BYTES:
-                    told = done
-                    progress(min(done, source.size_bytes), source.size_bytes)
+                meter.note(rows)
         writer.finish()
-    progress(source.size_bytes, source.size_bytes)
+    meter.end()
 
 
 def _keep_v2_data(options: AdoptionOptions, plan: _Plan, log: Logger) -> None:

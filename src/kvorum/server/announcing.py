@@ -34,9 +34,6 @@ from kvorum.server.proposals import Proposals
 LOG_ATTRIBUTES_SINCE: Final = Version(3, 5)
 """From here on members publish themselves by requests of their own, not by the v2 store's."""
 
-LOWERS_VERSION_SINCE: Final = Version(3, 6)
-"""From here on a leader takes the cluster's version down as soon as a downgrade is allowed."""
-
 PUBLISH_RETRY_S: Final = 0.5
 VERSION_INTERVAL_S: Final = 4.0
 """How often a leader asks the others for their versions. Source: etcd (monitorVersionInterval)."""
@@ -143,7 +140,7 @@ class Announcer:
         """Propose the version that all members can have, if it is another."""
         versions = await self.member_versions()
         current = self._cluster.version
-        version = next_cluster_version(current, versions, self._allowed_downgrade())
+        version = next_cluster_version(current, versions, self._cluster.downgrade_target)
         if version is None or not self._leads():
             return
         if current is None:
@@ -156,14 +153,6 @@ class Announcer:
             self._log.warn("failed to update cluster version", error=error)
         else:
             self._log.info("cluster version is updated", cluster_version=version.short)
-
-    def _allowed_downgrade(self) -> Version | None:
-        """The lower version that the cluster's version may go to now.
-
-        Members before 3.6 end when it goes below their own.
-        """
-        knows = self._options.version >= LOWERS_VERSION_SINCE
-        return self._cluster.downgrade_target if knows else None
 
     async def member_versions(self) -> list[Version | None]:
         """The server version of each member, by member id; None for one that does not say."""

@@ -62,14 +62,15 @@ class MemberApi(ClusterApi):
         self._rules = server.store.rules
         self._applier = server.applier
         self._propose = server.proposals.propose
-        self._read = server.proposals.read
+        self._read = server.reads.read
         self._header_at = server.headers.at
         self._quota = server.quota
         self._has_room = server.quota.has_room
+        self._txn_overhead_bytes = PUT_OVERHEAD_BYTES * server.options.max_txn_ops
         self._slow = server.slow
         self._counters = server.counters
         self._ranges_s = server.counters.ranges_s
-        self.wait_linearizable = server.proposals.wait_linearizable
+        self.wait_linearizable = server.reads.wait_linearizable
         self.new_watch_stream = self._new_watch_stream
 
     # Keys.
@@ -114,8 +115,8 @@ class MemberApi(ClusterApi):
         if not checks.check_txn(request, self._rules, self._options.max_txn_ops):
             serializable = transactions.is_serializable(request)
             return self._read(serializable, self._read_txn_now, request)
-        puts_max = len(request.success) + len(request.failure)
-        if not self._has_room(PUT_OVERHEAD_BYTES * puts_max + len(raw)):
+        # First what the largest one may cost at most: no look into it.
+        if not self._has_room(self._txn_overhead_bytes + len(raw)):
             cost = txn_cost(request)
             if cost and not self._has_room(cost):
                 return self._quota.refuse_nowait()
@@ -171,13 +172,20 @@ class MemberApi(ClusterApi):
 
     def lease_renew(self, lease_id: int) -> int | Awaitable[int]:
         try:
-            ttl_s = self._server.lessor.renew(lease_id)
+            renewed = self._server.leases.renew(lease_id)
         except LeaseNotFoundError:
             return 0
         except NotLeaderError:
             return self._renew_at_leader(lease_id)
-        self._server.leases.renewed()
-        return ttl_s
+        return renewed if isinstance(renewed, int) else self._renew_later(lease_id, renewed)
+
+    async def _renew_later(self, lease_id: int, renewed: Awaitable[int]) -> int:
+        try:
+            return await renewed
+        except LeaseNotFoundError:
+            return 0
+        except NotLeaderError:
+            return await self._renew_at_leader(lease_id)
 
     async def _renew_at_leader(self, lease_id: int) -> int:
         try:
@@ -202,7 +210,6 @@ class MemberApi(ClusterApi):
         return LeaseLife(granted_s, remaining_s, lessor.keys(lease_id) if with_keys else ())
 
     async def lease_ids(self) -> list[int]:
-        await self.wait_linearizable()
         return [lease.id for lease in self._server.lessor.leases()]
 
     # Watches.
@@ -298,7 +305,6 @@ class MemberApi(ClusterApi):
         return "" if version is None or version < STORAGE_FORMAT else str(STORAGE_FORMAT)
 
     async def hash_kv(self, revision: int) -> tuple[int, int, int]:
-        await self.wait_linearizable()
         hashed = await hash_keys(self._store, self._counters, revision)
         return hashed.value, hashed.compact_revision, self._hash_revision(hashed.revision)
 
@@ -343,8 +349,3 @@ async def _after(response: asyncio.Future[bytes], done: asyncio.Future[None]) ->
     result = await response
     await done
     return result
-
-
-async def _next_turn() -> None:
-    """Let the loop serve others before the next step of long work."""
-    await asyncio.sleep(0)

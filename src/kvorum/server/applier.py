@@ -78,7 +78,7 @@ class Applier:
     Args:
         store, lessor, cluster, alarms: what is changed.
         headers: for responses.
-        version_changed: called with the new cluster version.
+        version_changed: called with the cluster version before and the new one.
         compaction_started: called when there is a compaction to go on with.
         note_growth: called when the database may have grown.
         log: membership and version changes are told.
@@ -92,7 +92,7 @@ class Applier:
         alarms: Alarms,
         headers: Headers,
         *,
-        version_changed: Callable[[Version], None],
+        version_changed: Callable[[Version | None, Version], None],
         compaction_started: Callable[[], None],
         note_growth: Callable[..., None],
         log: Logger,
@@ -261,11 +261,13 @@ class Applier:
         return self._headers.at(self._store.revision)
 
     def _set_version(self, version: Version) -> None:
-        old = self._cluster.version
+        old, target = self._cluster.version, self._cluster.downgrade_target
         self._cluster.set_version(version)
         if old is None:
             self._log.info("set initial cluster version", cluster_version=version.short)
         elif old != version:
             self._log.info("updated cluster version", from_=old.short, to=version.short)
+        if target is not None and self._cluster.downgrade_target is None:
+            self._log.info("the cluster has been downgraded", cluster_version=str(version))
         self._log.info("enabled capabilities for version", cluster_version=version.short)
-        self._version_changed(version)
+        self._version_changed(old, version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kvorum.cluster.member import Member
 from kvorum.cluster.members import Cluster
 from kvorum.errors import CompactedError, DecodeError, WireError
 from kvorum.proto.raftpb import ConfChange, ConfState, Entry, EntryType
@@ -32,7 +33,8 @@ class ApplyLoop:
         proposals: who waits.
         cluster: changed by configuration entries.
         conf_changed: takes a configuration change into the core, and tells the result.
-        conf_applied: told of each change, and why it was refused, if it was.
+        conf_applied: told of each change, how the member was before, and why it was refused, if it
+            was.
         snapshotter: told how far we are.
         backend: where the consistent index goes.
         counters: how long entries took.
@@ -45,7 +47,7 @@ class ApplyLoop:
         proposals: Proposals,
         cluster: Cluster,
         conf_changed: Callable[[ConfChange], ConfState],
-        conf_applied: Callable[[ConfChange, Exception | None], None],
+        conf_applied: Callable[[ConfChange, Member | None, Exception | None], None],
         snapshotter: Snapshotter,
         backend: Backend,
         counters: MemberCounters,
@@ -104,6 +106,10 @@ class ApplyLoop:
         self._snapshotter.applied(batch[-1].index)
         self._backend.maybe_commit_nowait()
 
+    def restored(self, term: int) -> None:
+        """A leader's snapshot has taken the place of the state; its last entry is of `term`."""
+        self._term = term
+
     def _apply_foreign(self, data: bytes, begun_s: float) -> float:
         """Apply an entry that nobody here waits for: another member's, or an old one of ours.
 
@@ -135,6 +141,7 @@ class ApplyLoop:
 
     def _apply_conf_change(self, entry: Entry) -> None:
         change = ConfChange.decode(entry.data or b"")
+        before = self._cluster.member(change.node_id)
         refusal: Exception | None = None
         try:
             self._cluster.validate(change)
@@ -147,7 +154,7 @@ class ApplyLoop:
             self._cluster.apply(change)
         self._snapshotter.conf_state = state
         self._backend.put(META, CONF_STATE, encode_conf_state(state))
-        self._conf_applied(change, refusal)
+        self._conf_applied(change, before, refusal)
 
     def _before_commit(self, backend: Backend) -> None:
         """How far the changes in this transaction go, in the same transaction."""

@@ -37,11 +37,11 @@ class ClusterApi:
 
     async def member_promote(self, member_id: int) -> None:
         server, counters = self._server, self._server.counters
+        if not server.is_leader:
+            await server.leader_calls.promote(member_id)  # where it is counted
+            return
         try:
-            if server.is_leader:
-                await server.reconfiguration.promote(member_id)
-            else:
-                await server.leader_calls.promote(member_id)
+            await server.reconfiguration.promote(member_id)
         except WireError as error:
             reason = error.message
             failures = counters.promote_failures

@@ -81,7 +81,7 @@ class ClusterWork:
             options.version,
             cluster,
             propose=server.propose_own,
-            wait_linearizable=server.proposals.wait_linearizable,
+            wait_linearizable=server.reads.wait_linearizable,
             leads=leads,
             member_versions=self.announcer.member_versions,
             log=log,
@@ -93,7 +93,7 @@ class ClusterWork:
             server.store.compaction_hashes,
             hash_here=partial(hash_keys, server.store, server.counters),
             newest=lambda: server.store.revision,
-            wait_linearizable=server.proposals.wait_linearizable,
+            wait_linearizable=server.reads.wait_linearizable,
             raise_alarm=partial(raise_corrupt, server),
             log=log,
         )
@@ -117,6 +117,7 @@ class ClusterWork:
         self._keys_round.stop()
         self._compactions_round.stop()
         self.reconfiguration.fail_all(StoppedError())
+        self.leader_calls.stop()
 
     def _look_for_leader(self) -> None:
         self.leadership.count_leaderless()

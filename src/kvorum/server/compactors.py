@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kvorum.errors import CompactedError, WireError
+from kvorum.gotext import duration_text
 from kvorum.server.log import Logger
-from kvorum.server.request_text import duration_text
 
 NS_PER_S: Final = 1_000_000_000
 LONG_PERIOD_NS: Final = 3600 * NS_PER_S

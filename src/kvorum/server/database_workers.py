@@ -76,6 +76,15 @@ class DatabaseWorkers:
             StoppedError: the member is stopping.
         """
         await wait_committed(self._backend, lambda: self._stopped)
+        return await self._run(module, os.fspath(self._backend.path), *arguments)
+
+    async def run_beside(self, module: str, *arguments: str) -> str:
+        """Run a worker that does not read the member's database; as `run`."""
+        if self._stopped:
+            raise StoppedError
+        return await self._run(module, *arguments)
+
+    async def _run(self, module: str, *arguments: str) -> str:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         async with self.gate.opening():
@@ -111,7 +120,7 @@ class DatabaseWorkers:
     def _start(self, module: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         """Costs 1 to 2 ms: by vfork, so a large member pays no more than a small one."""
         process = subprocess.Popen(
-            [sys.executable, "-m", module, os.fspath(self._backend.path), *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
+from kvorum.gotext import format_size
 from kvorum.server.log import Logger
-from kvorum.server.quota import size_text
 from kvorum.storage import Backend
 from kvorum.storage.bulk import copy_database
 from kvorum.storage.lmdb_file import LmdbFile
@@ -30,9 +30,9 @@ def defragment_at_start(backend: Backend, threshold_bytes: int, log: Logger) -> 
     before, in_use = backend.size(), backend.size_in_use()
     sizes = {
         "current_db_size_bytes": before,
-        "current_db_size": size_text(before),
+        "current_db_size": format_size(before),
         "current_db_size_in_use_bytes": in_use,
-        "current_db_size_in_use": size_text(in_use),
+        "current_db_size_in_use": format_size(in_use),
         "experimental_bootstrap_defrag_threshold_bytes": threshold_bytes,
     }
     if before - in_use < threshold_bytes:
@@ -55,5 +55,5 @@ def defragment_at_start(backend: Backend, threshold_bytes: int, log: Logger) -> 
         path=str(backend.path),
         current_db_size_bytes_diff=backend.size() - before,
         current_db_size_bytes=backend.size(),
-        current_db_size=size_text(backend.size()),
+        current_db_size=format_size(backend.size()),
     )

@@ -22,10 +22,10 @@ from typing import Final
 import lmdb
 
 from kvorum.errors import Code, StatusError, WireError
+from kvorum.gotext import format_size
 from kvorum.server.database_workers import COMMIT_POLL_S, DatabaseWorkers
 from kvorum.server.log import Logger
 from kvorum.server.metrics.counters import MemberCounters
-from kvorum.server.quota import size_text
 from kvorum.storage import Backend, CommitFailedError
 from kvorum.storage.rewriting import Rewrite, RewriteCancelledError
 
@@ -100,9 +100,9 @@ class Defragmenter:
             "defragmenting",
             path=str(backend.path),
             current_db_size_bytes=before,
-            current_db_size=size_text(before),
+            current_db_size=format_size(before),
             current_db_size_in_use_bytes=in_use,
-            current_db_size_in_use=size_text(in_use),
+            current_db_size_in_use=format_size(in_use),
         )
         self._note_running(1)
         try:
@@ -128,9 +128,9 @@ class Defragmenter:
             path=str(backend.path),
             current_db_size_bytes_diff=after - before,
             current_db_size_bytes=after,
-            current_db_size=size_text(after),
+            current_db_size=format_size(after),
             current_db_size_in_use_bytes=in_use,
-            current_db_size_in_use=size_text(in_use),
+            current_db_size_in_use=format_size(in_use),
             took=f"{took_s:.6g}s",
             commits_held=f"{self._held_s * 1000:.6g}ms",
         )

@@ -2,7 +2,8 @@
 
 A downgrade is allowed by an entry of the log. From then on members of the lower version may take
 the places of the present ones, one by one; the leader lowers the cluster's version (`announcing`),
-and the database's format follows. When all members have the lower version the permission ends.
+and the database's format follows: from 3.6 at once, from 3.5 when all members have the lower one.
+When both are done the permission ends.
 
 Source: etcd server (Downgrade, monitorDowngrade); shared facts, peer.md section 12.
 """
@@ -151,6 +152,8 @@ class Downgrading:
         target = self._cluster.downgrade_target
         if target is None or not self._leads():
             return
+        if self._cluster.version != target:
+            return  # nobody would take it down once the permission has ended
         if all(version is not None and version.cluster == target for version in versions):
             self._log.info("the cluster has been downgraded", cluster_version=str(target))
             try:

@@ -36,6 +36,8 @@ async def hash_keys(store: Store, counters: MemberCounters, revision: int) -> Ha
     try:
         while not job.step():
             await _next_turn()
+            if job.is_void:
+                return await hash_keys(store, counters, revision)
     finally:
         job.close()
     counters.hash_kv_s.observe(monotonic_s() - begun_s)

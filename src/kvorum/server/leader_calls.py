@@ -100,6 +100,11 @@ class LeaderCalls:
             self._timeout_s,
         )
 
+    def stop(self) -> None:
+        """Ask nothing more."""
+        if self._queries is not None:
+            self._queries.close()
+
     async def _ask(
         self,
         question: Callable[[PeerQueriesPort, Member], Awaitable[T]],

@@ -22,11 +22,11 @@ from kvorum.errors import (
     TimeoutLeaderFailError,
     WireError,
 )
+from kvorum.gotext import duration_text
 from kvorum.server.clock import monotonic_s
 from kvorum.server.connectivity import Connectivity
 from kvorum.server.log import Logger
 from kvorum.server.options import ServerOptions
-from kvorum.server.request_text import duration_text
 
 LEADERLESS_MAX: Final = 3
 """Looks, an election timeout apart, that find no leader before streams of those who want one end:
@@ -75,12 +75,23 @@ class Leadership:
         self.on_leader_lost: Callable[[], None] = _nothing
         """Called when there has been no leader for `LEADERLESS_MAX` election timeouts."""
 
-    def note(self) -> None:
-        """The leader may be another now."""
-        leader_id = self._port.leader_id()
-        if leader_id and leader_id != self._leader_id:
-            self._elected_s = monotonic_s()
+    def note(self, term: int) -> None:
+        """The leader may be another now, in `term`.
+
+        Source: raft (node.run), whose log lines operators look for.
+        """
+        before, leader_id = self._leader_id, self._port.leader_id()
+        if leader_id == before:
+            return
         self._leader_id = leader_id
+        if not leader_id:
+            change = f"lost leader {hex_id(before)}"
+        else:
+            self._elected_s = monotonic_s()
+            change = f"elected leader {hex_id(leader_id)}"
+            if before:
+                change = f"changed leader from {hex_id(before)} to {hex_id(leader_id)}"
+        self._log.info(f"raft.node: {hex_id(self._own_id)} {change} at term {term}")
 
     def count_leaderless(self) -> None:
         """An election timeout has passed."""
@@ -140,6 +151,9 @@ class Leadership:
 
     async def _transfer(self, target_id: int) -> bool:
         """Ask the target to take over, and wait. False: it has not in time, or it has gone."""
+        if not self._connectivity.is_reachable(target_id):
+            # Raft takes no proposals while it waits for a target.
+            return False
         own, target = hex_id(self._own_id), hex_id(target_id)
         self._log.info(
             "leadership transfer starting",

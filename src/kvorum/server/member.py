@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from kvorum.cluster.ids import RequestIds, hex_id
-from kvorum.cluster.versions import check_not_downgraded
+from kvorum.cluster.member import Member
+from kvorum.cluster.versions import DOWNGRADES_SINCE, check_not_downgraded
 from kvorum.errors import KvorumError, StoppedError, WireError
+from kvorum.gotext import duration_text, format_size
 from kvorum.lease import Lessor
+from kvorum.mvcc.compaction import Compaction
+from kvorum.mvcc.index import KeyIndex
+from kvorum.mvcc.restore import StoredIndex
 from kvorum.mvcc.rules import V3_4, V3_5, V3_6, Rules
 from kvorum.mvcc.store import Store
 from kvorum.mvcc.watch import WatchHub
@@ -46,6 +51,7 @@ from kvorum.server.options import ServerOptions
 from kvorum.server.peer_ports import Network, NoPeers, PeerQueriesPort, PeerTransportPort
 from kvorum.server.proposals import Proposals
 from kvorum.server.quota import Quota
+from kvorum.server.reads import Reads
 from kvorum.server.receiving import SnapshotReceiver, use_database
 from kvorum.server.slow import SlowRequests
 from kvorum.server.snapshot_sending import SnapshotSources
@@ -105,11 +111,17 @@ class EtcdServer:
         self.slow = SlowRequests(options.warning_apply_s, self.counters, log)
         self.wal_figures = opened.wal.figures
         self.snapshot_figures = opened.snapshot_files.figures
-        self.proposals = Proposals(options, ids, opened.applied_index, self.slow)
+        self.proposals = Proposals(options, ids, opened.applied_index)
         self._open_state(options)
         self._join(options, opened)
         self._connect(opened, network)
-        self.leases = LeaseKeeper(self.lessor, self.propose_own, options)
+        self.leases = LeaseKeeper(
+            self.lessor,
+            self.propose_own,
+            options,
+            leads_surely=lambda: self.node.read_index_nowait() is not None,
+            wait_linearizable=self.reads.wait_linearizable,
+        )
         self._compactor: asyncio.Task[None] | None = None
 
     def _open_state(self, options: ServerOptions) -> None:
@@ -141,6 +153,7 @@ class EtcdServer:
             refuses_negative_start=rules is V3_6,
         )
         self.store.on_events = self.hub.notify
+        self.store.on_compacted = self._compacted
         self.applier = Applier(
             self.store,
             self.lessor,
@@ -178,8 +191,10 @@ class EtcdServer:
             opened.snapshot_files,
             opened.wal,
             self._replace_state,
+            workers=self.workers,
+            rules=self.store.rules,
         )
-        loop = ApplyLoop(
+        loop = self._apply_loop = ApplyLoop(
             self.applier,
             self.proposals,
             self.cluster,
@@ -200,8 +215,10 @@ class EtcdServer:
             next_id=self.proposals.next_id,
             role_changed=self._role_changed,
             dropped=self.proposals.dropped,
+            is_awaited=self.proposals.pending.is_awaited,
             failed=self._fail,
         )
+        self.reads = Reads(self.node, self.proposals, options.request_timeout_s, self.slow)
         self._snapshotter.flush_state = self.node.flush_state
         self._snapshotter.is_replaced = lambda: bool(self.node.snapshots_under_way())
 
@@ -266,7 +283,7 @@ class EtcdServer:
             KvorumError: the log or the database failed meanwhile.
         """
         options = self.options
-        check_not_downgraded(options.version, self.cluster.version)
+        self._check_not_downgraded()
         if self.cluster.is_removed(self.member_id):
             raise RemovedError
         self.log.info(
@@ -289,7 +306,7 @@ class EtcdServer:
         self.node.start(at_once=options.initial_election_tick_advance)
         await self._unless_failed(self.announcer.publish(self.stopping))
         self._is_caught_up = True
-        check_not_downgraded(options.version, self.cluster.version)
+        self._check_not_downgraded()
 
     async def _unless_failed(self, work: Coroutine[None, None, None]) -> None:
         """Wait for `work`, or for the error that ends the member: it would wait for ever then."""
@@ -303,9 +320,8 @@ class EtcdServer:
             task.cancel()
 
     async def leave(self) -> None:
-        """Let another member lead, if this one does, and take leave of all of them."""
+        """Let another member lead, if this one does. What clients asked is still seen to."""
         await self.leadership.hand_over()
-        self.transport.stop()
 
     async def stop(self) -> None:
         """Answer nothing more, write down what was applied, close the files."""
@@ -315,9 +331,11 @@ class EtcdServer:
         if self._compactor is not None:
             self._compactor.cancel()
         self.work.stop()
+        self.leases.stop()
         self.transport.stop()
         self.node.stop()
         self.proposals.pending.fail_all(StoppedError())
+        self.reads.fail_all(StoppedError())
         await self.snapshot_sources.stop()
         await self.workers.stop()
         await self.defragmenter.stop()
@@ -363,7 +381,9 @@ class EtcdServer:
         self._snapshotter.go_on()
 
     def _lease_round(self) -> None:
-        self.proposals.pending.expire(monotonic_s(), self._timeout_by_deadline)
+        now_s = monotonic_s()
+        self.proposals.pending.expire(now_s, self._timeout_by_deadline)
+        self.reads.expire(now_s)
         if self.is_leader:
             self.leases.round()
 
@@ -395,6 +415,22 @@ class EtcdServer:
         if self.store.compactions:
             self.go_on_compacting()
 
+    def _compacted(self, compaction: Compaction) -> None:
+        """Tell of a compaction whose last row is gone, as the presented version does."""
+        fields: dict[str, Any] = {
+            "compact_revision": compaction.revision,
+            "took": duration_text(compaction.took_s),
+        }
+        if self.options.version >= STORAGE_VERSION_SINCE:
+            size, used = self.backend.size(), self.backend.size_in_use()
+            fields |= {} if compaction.made is None else {"hash": compaction.made.value}
+            fields |= {"current_db_size_bytes": size, "current_db_size": format_size(size)}
+            fields |= {
+                "current_db_size_in_use_bytes": used,
+                "current_db_size_in_use": format_size(used),
+            }
+        self.log.info("finished scheduled compaction", **fields)
+
     def _start_compactor(self, retention: Retention) -> None:
         compactor = Compactor(
             rule_of(retention, monotonic_ns),
@@ -419,14 +455,17 @@ class EtcdServer:
 
     # What happens to the state.
 
-    def _replace_state(self, database: Path, snapshot: Snapshot) -> None:
-        """Let a leader's database take the place of ours, and read everything anew from it."""
-        index = snapshot.metadata.index
+    def _replace_state(
+        self, database: Path, snapshot: Snapshot, stored: StoredIndex | None
+    ) -> KeyIndex:
+        """Let a leader's database take the place of ours; see `receiving.Replaced`."""
+        index, keys = snapshot.metadata.index, self.store.index
         self.log.info("applying snapshot", incoming_leader_snapshot_index=index)
         use_database(self.backend, self.cluster, database, snapshot)
+        self._apply_loop.restored(snapshot.metadata.term)
         self.alarms.reload(self.backend)
         self.lessor.reload(self.backend)
-        self.store.reload(self.backend)
+        self.store.reload(self.backend, stored)
         for member in self.cluster.members():
             self.transport.add_peer(member.id, member.peer_urls)
             self.transport.update_peer(member.id, member.peer_urls)
@@ -436,8 +475,11 @@ class EtcdServer:
         self._snapshotter.restored(snapshot)
         self.proposals.note_applied(index)
         self.log.info("applied snapshot", incoming_leader_snapshot_index=index)
+        return keys
 
-    def _conf_applied(self, change: ConfChange, refusal: Exception | None) -> None:
+    def _conf_applied(
+        self, change: ConfChange, before: Member | None, refusal: Exception | None
+    ) -> None:
         """A configuration change has been done, or refused: reach the members there are now."""
         member_id = change.node_id
         if refusal is None and member_id:
@@ -450,7 +492,7 @@ class EtcdServer:
             else:
                 self.transport.add_peer(member_id, member.peer_urls)
                 self.transport.update_peer(member_id, member.peer_urls)
-        self.reconfiguration.applied(change.id, refusal)
+        self.reconfiguration.applied(change, before, refusal)
 
     def _removed(self) -> None:
         """Stop: this member is no part of the cluster any more, and never will be again."""
@@ -463,9 +505,17 @@ class EtcdServer:
             writer.delete_range(key, None)
         writer.end()
 
-    def _cluster_version_changed(self, version: Version) -> None:
+    def _check_not_downgraded(self) -> None:
+        """Raise DowngradeError if this member is too old for its cluster."""
+        cluster = self.cluster
+        check_not_downgraded(self.options.version, cluster.version, cluster.downgrade_target)
+
+    def _cluster_version_changed(self, old: Version | None, version: Version) -> None:
         if self._is_caught_up:  # else the log may go on to a lower one
-            check_not_downgraded(self.options.version, version)
+            self._check_not_downgraded()
+        if old is not None and version < min(old, DOWNGRADES_SINCE):
+            # A new member must not get the log: it ends at requests that it does not know.
+            self._snapshotter.want(leave_log=True)
         if self.options.version < STORAGE_VERSION_SINCE:
             return
         if version >= STORAGE_VERSION_SINCE:
@@ -487,7 +537,6 @@ class EtcdServer:
         raft = self.node.raw.raft
         self.headers.set_term(raft.term)
         self.counters.note_leader(raft.lead)
-        self.leadership.note()
         name = hex_id(self.member_id)
         leads, led = self.is_leader, self._was_leader
         self._was_leader = leads
@@ -497,9 +546,7 @@ class EtcdServer:
             self.announcer.start_agreeing()
         elif led and not leads:
             self.lessor.demote()
-        if raft.lead:
-            leader = hex_id(raft.lead)
-            self.log.info(f"raft.node: {name} elected leader {leader} at term {raft.term}")
+        self.leadership.note(raft.term)
 
     def propose_own(self, tag: bytes, request: Any) -> asyncio.Future[bytes]:
         """Propose something that no client asked for."""

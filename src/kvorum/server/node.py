@@ -65,13 +65,22 @@ class Transport(Protocol):
     def send(self, messages: list[Message]) -> None: ...
 
 
-class _Read:
+class IndexWaiter(Protocol):
+    """A read that waits for the index at which it sees everything committed before it."""
+
+    def indexed(self, index: int) -> None: ...
+    def is_over(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+
+class _Round:
     """A round of reads that was asked for: who waits, and when it was asked last."""
 
-    __slots__ = ("asked_s", "futures")
+    __slots__ = ("asked_s", "waiters")
 
-    def __init__(self, futures: list[asyncio.Future[int]], asked_s: float) -> None:
-        self.futures = futures
+    def __init__(self, waiters: list[IndexWaiter], asked_s: float) -> None:
+        self.waiters = waiters
         self.asked_s = asked_s
 
 
@@ -104,6 +113,7 @@ class Node:
         next_id: Callable[[], int],
         role_changed: Callable[[], None],
         dropped: Callable[[list[bytes], Exception], None],
+        is_awaited: Callable[[bytes], bool],
         failed: Callable[[BaseException], None],
         limits: ProposalLimits | None = None,
     ) -> None:
@@ -118,13 +128,16 @@ class Node:
         self._next_id = next_id
         self._role_changed = role_changed
         self._dropped = dropped
+        self._is_awaited = is_awaited
+        self._leaderless = False
+        """Proposals have waited for a leader; some may have been given up."""
         self._failed = failed
         self._limits = limits or ProposalLimits()
         self._loop = asyncio.get_running_loop()
         self._proposals: list[bytes] = []
         self._proposals_bytes = 0
-        self._reads: list[asyncio.Future[int]] = []
-        self._reads_asked: dict[bytes, _Read] = {}
+        self._reads: list[IndexWaiter] = []
+        self._reads_asked: dict[bytes, _Round] = {}
         self.read_rounds = 0
         self._appends_under_way = 0
         self._late_state: HardState | None = None
@@ -173,16 +186,15 @@ class Node:
         """
         return read_index_now(self.raw.raft)
 
-    def read_index(self) -> asyncio.Future[int]:
-        """A commit index at or behind everything that was committed before the call.
+    def read_index(self, waiter: IndexWaiter) -> None:
+        """Tell `waiter` a commit index at or behind everything that was committed before the call.
 
         Reads share a round through the members: those that are asked for while one is under way
-        go with the next.
+        go with the next. One that is never answered is given up by whoever asks, in its own time.
         """
-        future: asyncio.Future[int] = self._loop.create_future()
-        self._reads.append(future)
-        self._schedule()
-        return future
+        self._reads.append(waiter)
+        if not self._scheduled:
+            self._schedule()
 
     def apply_conf_change(self, change: ConfChange) -> ConfState:
         """Take a committed change into effect. Called from `apply`."""
@@ -266,12 +278,10 @@ class Node:
         return state
 
     def stop(self) -> None:
-        """Take no more part. What waits is told so."""
+        """Take no more part. Who waits is told by those who asked."""
         self._stopped = True
-        asked = [future for read in self._reads_asked.values() for future in read.futures]
-        for future in (*self._reads, *asked):
-            if not future.done():
-                future.cancel()
+        self._reads.clear()
+        self._reads_asked.clear()
 
     # The loop.
 
@@ -300,12 +310,23 @@ class Node:
 
     def _may_propose(self) -> bool:
         """Proposals wait while a write is under way, and while there is no leader to take them."""
-        return bool(self._proposals) and not self._appends_under_way and self.raw.raft.lead != 0
+        if not self._proposals or self._appends_under_way:
+            return False
+        if self.raw.raft.lead == 0:
+            self._leaderless = True
+            return False
+        return True
 
     def _propose_queued(self) -> None:
         batch = self._proposals
         self._proposals = []
         self._proposals_bytes = 0
+        if self._leaderless:
+            # Who was told meanwhile that it timed out must not find it written later.
+            self._leaderless = False
+            batch = [data for data in batch if self._is_awaited(data)]
+            if not batch:
+                return
         try:
             self.raw.propose_batch(batch)
         except ProposalDroppedError as error:
@@ -316,14 +337,14 @@ class Node:
         # The leader keeps reads of all members by their contexts, so these must be unlike others'.
         self.read_rounds += 1
         context = self._next_id().to_bytes(8, "big")
-        self._reads_asked[context] = _Read(reads, self._loop.time())
+        self._reads_asked[context] = _Round(reads, self._loop.time())
         self.raw.read_index(context)
 
     def _answer_reads(self, context: bytes, index: int) -> None:
         read = self._reads_asked.pop(context, None)
-        for future in read.futures if read is not None else ():
-            if not future.done():
-                future.set_result(index)
+        if read is not None:
+            for waiter in read.waiters:
+                waiter.indexed(index)
         if self._reads:
             self._schedule()
 
@@ -331,7 +352,7 @@ class Node:
         """Ask once more for reads whose question or answer may have been lost on the way."""
         now_s = self._loop.time()
         for context, read in list(self._reads_asked.items()):
-            if all(future.done() for future in read.futures):
+            if all(waiter.is_over() for waiter in read.waiters):
                 # Who waited has given up. Others may have come meanwhile: the tick goes on to them.
                 del self._reads_asked[context]
             elif now_s - read.asked_s >= READ_RETRY_S:
@@ -464,4 +485,4 @@ class Node:
             self.transport.send(outgoing)
 
 
-__all__ = ["Node", "ProposalLimits", "Transport"]
+__all__ = ["IndexWaiter", "Node", "ProposalLimits", "Transport"]

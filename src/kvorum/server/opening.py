@@ -15,6 +15,7 @@ Source: shared facts, disk.md sections 1, 2 ("Fresh cluster contents") and 6.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,12 @@ from kvorum.server.defrag_at_start import defragment_at_start
 from kvorum.server.forced import force_new_cluster
 from kvorum.server.log import Logger
 from kvorum.server.options import ServerOptions
-from kvorum.server.receiving import received_database, remove_unused, use_database
+from kvorum.server.receiving import (
+    received_database,
+    remove_unfinished,
+    remove_unused,
+    use_database,
+)
 from kvorum.server.stored_state import (
     check_auth,
     check_indexes,
@@ -42,6 +48,7 @@ from kvorum.server.stored_state import (
 )
 from kvorum.storage import Backend
 from kvorum.storage.buckets import AUTH, AUTH_ENABLED, CONF_STATE, CONSISTENT_INDEX, META
+from kvorum.storage.environment import fsync_directory
 from kvorum.wal import SnapshotFiles, Wal, WalContents, WalSnapshot
 
 DIRECTORY_MODE = 0o700
@@ -78,7 +85,7 @@ def open_member(options: ServerOptions, log: Logger) -> OpenedMember:
         CorruptionError: something in it is damaged.
     """
     snap_dir = options.data_dir / "member" / "snap"
-    _make_directories(options.data_dir, snap_dir, options.wal_dir.parent)
+    _make_directories(options.data_dir, snap_dir, options.wal_dir.parent, fsync=options.fsync)
     stock_lock = adopt(
         AdoptionOptions(
             data_dir=options.data_dir,
@@ -141,15 +148,22 @@ def _use_received(backend: Backend, snap_dir: Path, snapshot: Snapshot | None, l
         use_database(backend, Cluster(0, MembershipStore(backend)), received, snapshot)
 
 
-def _make_directories(*directories: Path) -> None:
+def _make_directories(*directories: Path, fsync: bool) -> None:
+    """Make what is not there, and the names of it durable; for nobody else, as etcd does."""
     for directory in directories:
+        missing = [one for one in (directory, *directory.parents) if not one.exists()]
         try:
-            directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            for one in reversed(missing):
+                one.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            directory.mkdir(exist_ok=True)  # which says so when it is a file
         except OSError as error:
             raise ConfigError(
                 f"cannot access data directory: {directory}: {(error.strerror or '').lower()}; "
                 "choose another --data-dir or make this one writable"
             ) from error
+        for one in missing if fsync else ():
+            with suppress(OSError):  # not everybody may read the parent of a data directory
+                fsync_directory(one.parent)
 
 
 def _create(
@@ -216,6 +230,7 @@ def _reopen(
                 log=log,
             )
         storage = _storage(options, backend, snapshot, contents, state, applied)
+        remove_unfinished(options.data_dir / "member" / "snap", start.index)
         cluster = Cluster(metadata.ClusterID, MembershipStore(backend))
         cluster.restore()
         return OpenedMember(

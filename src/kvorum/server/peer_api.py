@@ -19,14 +19,11 @@ class PeerApi:
         self._api = api
         self.members = api.members
         self.versions = api.versions
+        self.promote = api.member_promote
 
     def downgrade_enabled(self) -> bool:
         """Whether the cluster is being taken to a lower version."""
         return self._server.cluster.downgrade_target is not None
-
-    async def promote_here(self, member_id: int) -> None:
-        self._check_leads()
-        await self._server.reconfiguration.promote(member_id)
 
     async def hash_kv_here(self, revision: int) -> tuple[int, int, int, int]:
         value, compact_revision, hashed = await self._api.hash_kv(revision)
@@ -35,9 +32,8 @@ class PeerApi:
     async def lease_renew_here(self, lease_id: int) -> int:
         self._check_leads()
         await self._api.wait_linearizable()
-        ttl_s = self._server.lessor.renew(lease_id)
-        self._server.leases.renewed()
-        return ttl_s
+        renewed = self._server.leases.renew(lease_id)
+        return renewed if isinstance(renewed, int) else await renewed
 
     async def lease_time_to_live_here(self, lease_id: int, *, with_keys: bool) -> LeaseLife:
         self._check_leads()

@@ -91,8 +91,8 @@ class PeerInfoPort(Protocol):
     def versions(self) -> dict[str, str]: ...
     def downgrade_enabled(self) -> bool: ...
 
-    async def promote_here(self, member_id: int) -> None:
-        """Make a learner a voter; this member must lead."""
+    async def promote(self, member_id: int) -> None:
+        """Make a learner a voter; a member that does not lead asks the one that does."""
         ...
 
     async def hash_kv_here(self, revision: int) -> tuple[int, int, int, int]:
@@ -163,6 +163,9 @@ class PeerQueriesPort(Protocol):
     async def lease_time_to_live(
         self, urls: Sequence[str], lease_id: int, *, with_keys: bool
     ) -> LeaseLife: ...
+    def close(self) -> None:
+        """Ask nothing more."""
+        ...
 
 
 class Network(Protocol):

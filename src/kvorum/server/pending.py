@@ -52,6 +52,11 @@ class PendingTable:
     def add(self, data: bytes, pending: Pending) -> None:
         self._by_data[data] = pending
 
+    def is_awaited(self, data: bytes) -> bool:
+        """Whether anybody still waits for `data`: it has not been given up or cancelled."""
+        pending = self._by_data.get(data)
+        return pending is not None and not pending.future.done()
+
     def fail(self, data: bytes, error: WireError) -> None:
         """Tell the one who waits for `data` that it will not come."""
         pending = self._by_data.pop(data, None)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from kvorum.errors import NoSpaceError, WireError
+from kvorum.gotext import format_size
 from kvorum.proto.rpc_pb2 import NOSPACE, AlarmRequest, PutRequest, RequestOp, TxnRequest
 from kvorum.server import entries
 from kvorum.server.alarms import Alarms
@@ -89,7 +90,7 @@ class Quota:
         self._log.warn(
             "message exceeded backend quota; raising alarm",
             quota_size_bytes=self._limit_bytes,
-            quota_size=size_text(int(self._limit_bytes)),
+            quota_size=format_size(int(self._limit_bytes)),
             error=NoSpaceError.text,
         )
         try:
@@ -147,7 +148,7 @@ def log_quota(log: Logger, quota_backend_bytes: int, limit_bytes: int | None) ->
     if limit_bytes is None:
         named.info("disabled backend quota", quota_size_bytes=quota_backend_bytes)
         return
-    sizes = {"quota_size_bytes": limit_bytes, "quota_size": size_text(limit_bytes)}
+    sizes = {"quota_size_bytes": limit_bytes, "quota_size": format_size(limit_bytes)}
     if quota_backend_bytes == 0:
         named.info("enabled backend quota with default value", **sizes)
         return
@@ -156,19 +157,6 @@ def log_quota(log: Logger, quota_backend_bytes: int, limit_bytes: int | None) ->
             "quota exceeds the maximum value",
             **sizes,
             quota_maximum_size_bytes=QUOTA_BYTES_USUAL_MAX,
-            quota_maximum_size=size_text(QUOTA_BYTES_USUAL_MAX),
+            quota_maximum_size=format_size(QUOTA_BYTES_USUAL_MAX),
         )
     named.info("enabled backend quota", **sizes)
-
-
-def size_text(size_bytes: int) -> str:
-    """A size as etcd's log writes it: `4.0 MB`, `16 MB`, `8.6 GB`."""
-    value, unit = float(size_bytes), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    digits = 1 if unit and round(value, 1) < 10 else 0
-    return f"{value:.{digits}f} {_UNITS[unit]}"
-
-
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")

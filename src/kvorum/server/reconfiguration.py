@@ -33,7 +33,7 @@ from kvorum.errors import (
     UnhealthyClusterError,
     WireError,
 )
-from kvorum.proto.raftpb import ConfChange
+from kvorum.proto.raftpb import ConfChange, ConfChangeType
 from kvorum.proto.versions import Version
 from kvorum.raft import ProposalDroppedError
 from kvorum.server.clock import monotonic_s, unix_ms
@@ -46,6 +46,15 @@ RETRY_S: Final = 0.1
 COUNTS_NEW_MEMBER_SINCE: Final = Version(3, 6)
 """From here on a member may be added while a voter is away, as long as the quorum with the new one
 is connected. Before, every voter must be. Source: etcd (mayAddMember)."""
+
+
+TELLS_ROLE_SINCE: Final = Version(3, 6)
+_RAFT_NAMES: Final[dict[int, str]] = {
+    ConfChangeType.ADD_NODE: "ConfChangeAddNode",
+    ConfChangeType.REMOVE_NODE: "ConfChangeRemoveNode",
+    ConfChangeType.UPDATE_NODE: "ConfChangeUpdateNode",
+    ConfChangeType.ADD_LEARNER_NODE: "ConfChangeAddLearnerNode",
+}
 
 
 class ReconfigurationPort(Protocol):
@@ -151,8 +160,24 @@ class Reconfiguration:
             self._check_promote(member_id)
         await self._change(lambda request_id: promote_change(request_id, member_id))
 
-    def applied(self, change_id: int, error: Exception | None) -> None:
-        """A committed change has been done, or refused. Called from apply."""
+    def applied(self, change: ConfChange, before: Member | None, error: Exception | None) -> None:
+        """A committed change has been done, or refused. Called from apply.
+
+        Args:
+            change: what was asked for.
+            before: the member as it was.
+            error: why it was refused; None: it was done.
+        """
+        if error is None and change.node_id:
+            self._tell(change, before)
+        self._end(change.id, error)
+
+    def fail_all(self, error: WireError) -> None:
+        """The member stops."""
+        for change_id in list(self._waiting):
+            self._end(change_id, error)
+
+    def _end(self, change_id: int, error: Exception | None) -> None:
         future = self._waiting.pop(change_id, None)
         if future is None or future.done():
             return
@@ -161,24 +186,53 @@ class Reconfiguration:
         else:
             future.set_exception(error)
 
-    def fail_all(self, error: WireError) -> None:
-        """The member stops."""
-        for change_id in list(self._waiting):
-            self.applied(change_id, error)
+    def _tell(self, change: ConfChange, before: Member | None) -> None:
+        """The log line of a change. Source: those of 3.5.1 and 3.6.16."""
+        log = self._log.bound(
+            cluster_id=hex_id(self._cluster.id), local_member_id=hex_id(self._own_id)
+        )
+        member_id, member = hex_id(change.node_id), self._cluster.member(change.node_id)
+        if member is None:
+            urls = () if before is None else before.peer_urls
+            log.warn(
+                "removed member", removed_remote_peer_id=member_id, removed_remote_peer_urls=urls
+            )
+        elif before is None:
+            role = {"added_peer_is_learner": member.is_learner}
+            log.info(
+                "added member",
+                added_peer_id=member_id,
+                added_peer_peer_urls=member.peer_urls,
+                **(role if self._version >= TELLS_ROLE_SINCE else {}),
+            )
+        elif before.is_learner and not member.is_learner:
+            log.info("promote member", promoted_member_id=member_id)
+        else:
+            log.info(
+                "updated member",
+                updated_remote_peer_id=member_id,
+                updated_remote_peer_urls=member.peer_urls,
+            )
 
     async def _change(self, make: Callable[[int], ConfChange]) -> None:
-        change_id = self._port.next_id()
+        change = make(self._port.next_id())
         future = asyncio.get_running_loop().create_future()
-        self._waiting[change_id] = future
+        self._waiting[change.id] = future
         begun_s = monotonic_s()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._propose(make(change_id))
+                await self._propose(change)
                 await future
         except TimeoutError:
             raise self._port.timeout_error(begun_s) from None
         finally:
-            self._waiting.pop(change_id, None)
+            self._waiting.pop(change.id, None)
+        self._log.info(
+            "applied a configuration change through raft",
+            local_member_id=hex_id(self._own_id),
+            raft_conf_change=_RAFT_NAMES[change.type],
+            raft_conf_change_node_id=hex_id(change.node_id),
+        )
 
     async def _propose(self, change: ConfChange) -> None:
         """Propose, again while there is no leader to take it."""

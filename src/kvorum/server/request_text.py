@@ -22,7 +22,6 @@ from kvorum.proto.rpc_pb2 import (
     TxnRequest,
 )
 
-US_PER_MS, US_PER_S, S_PER_MIN = 1e3, 1e6, 60
 _ESCAPES = {
     ord("\n"): "\\n",
     ord("\r"): "\\r",
@@ -31,29 +30,6 @@ _ESCAPES = {
     ord("\\"): "\\\\",
 }
 _SECRET_FIELDS = frozenset({"password", "hashedPassword", "token", "simple_token"})
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as Go writes it: `119.457µs`, `1.114808ms`, `1m2.5s`."""
-    ns = round(seconds * 1e9)
-    if ns == 0:
-        return "0s"
-    if ns < 1_000:
-        return f"{ns}ns"
-    if ns < 1_000_000:
-        return f"{_trimmed(ns, 3)}µs"
-    if ns < 1_000_000_000:
-        return f"{_trimmed(ns, 6)}ms"
-    minutes, ns = divmod(ns, S_PER_MIN * 1_000_000_000)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-    return f"{head}{_trimmed(ns, 9)}s"
-
-
-def _trimmed(number: int, digits: int) -> str:
-    """`number` / 10**`digits`, without zeros at the end."""
-    whole, rest = divmod(number, 10**digits)
-    return f"{whole}.{rest:0{digits}}".rstrip("0").rstrip(".")
 
 
 def entry_text(entry: InternalRaftRequest) -> str:

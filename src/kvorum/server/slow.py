@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kvorum.gotext import duration_text
 from kvorum.proto.raft_internal_pb2 import InternalRaftRequest
 from kvorum.proto.rpc_pb2 import RangeRequest, RangeResponse, TxnRequest, TxnResponse
 from kvorum.server import entries
 from kvorum.server.log import Level, Logger
 from kvorum.server.metrics.counters import MemberCounters
-from kvorum.server.request_text import compact, duration_text, entry_text, txn_text
+from kvorum.server.request_text import compact, entry_text, txn_text
 
+MESSAGE = "apply request took too long"
 READ_RANGE, READ_TXN = "read-only range ", "read-only txn "
 
 
@@ -68,7 +70,7 @@ class SlowRequests:
         describe: Callable[[bytes], str],
     ) -> None:
         self._counters.slow_applies += 1
-        if not self._log.enabled(Level.WARN):
+        if not self._log.takes(Level.WARN, MESSAGE):
             return
         failed = isinstance(response, BaseException)
         fields: dict[str, Any] = {
@@ -80,7 +82,7 @@ class SlowRequests:
         }
         if failed:
             fields["error"] = response
-        self._log.warn("apply request took too long", **fields)
+        self._log.emit(Level.WARN, MESSAGE, fields)
 
 
 def _entry_text(data: bytes) -> str:

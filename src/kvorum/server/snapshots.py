@@ -37,6 +37,7 @@ class _Sealed(NamedTuple):
     term: int
     conf_state: ConfState
     data: bytes
+    leaves_log: bool
 
 
 class Snapshotter:
@@ -60,6 +61,7 @@ class Snapshotter:
         self.is_replaced: Callable[[], bool] = lambda: False
         """Whether a leader's snapshot is taking the place of the log and the database just now."""
         self._wanted = False
+        self._leaves_log = False
         self._sealed: _Sealed | None = None
         self._writing = False
         self.conf_state = opened.storage.initial_state()[1]
@@ -67,19 +69,26 @@ class Snapshotter:
 
     def applied(self, index: int) -> None:
         """The member has applied the log up to `index`. Called once for each batch."""
-        if index - self._index > self._options.snapshot_count:
+        # One that is sealed counts from its own index on, and not before it is down.
+        if self._sealed is None and index - self._index > self._options.snapshot_count:
             self._wanted = True
 
-    def want(self) -> None:
-        """Make one as soon as can be, whatever the count of entries."""
+    def want(self, *, leave_log: bool = False) -> None:
+        """Make one as soon as can be, whatever the count of entries.
+
+        Args:
+            leave_log: keep nothing of the log before it for members that are behind.
+        """
         self._wanted = True
+        self._leaves_log = self._leaves_log or leave_log
 
     def sealing(self, index: int, term: int, cluster: Cluster) -> None:
         """A batch of the database that covers `index` is being sealed."""
         if self._wanted and self._sealed is None and not self._writing and term:
             self._wanted = False
             batch = self._backend.sealed_count + 1
-            self._sealed = _Sealed(batch, index, term, self.conf_state, cluster.encode_v2())
+            data, leaves_log = cluster.encode_v2(), self._leaves_log
+            self._sealed = _Sealed(batch, index, term, self.conf_state, data, leaves_log)
 
     def restored(self, snapshot: Snapshot) -> None:
         """A leader's snapshot has taken the place of the state."""
@@ -121,9 +130,11 @@ class Snapshotter:
             return  # a leader's has come meanwhile
         self._storage.create_snapshot(sealed.last_index, sealed.conf_state, sealed.data)
         self._log.info("saved snapshot to disk", snapshot_index=sealed.last_index)
-        keep_from = sealed.last_index - self._options.snapshot_catchup_entries
+        kept = 0 if sealed.leaves_log else self._options.snapshot_catchup_entries
+        keep_from = sealed.last_index - kept
         if keep_from > self._storage.first_index() and not self.holds_log():
             self._storage.compact(keep_from)
+            self._leaves_log = self._leaves_log and not sealed.leaves_log
             self._log.info("compacted Raft logs", compact_index=keep_from)
 
 

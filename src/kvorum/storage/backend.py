@@ -446,6 +446,10 @@ class Backend:
         self._lock.release()
         self._lock = lock
         self._environment = self._open_environment(used)
+        if len(self._pending):
+            # Who waits for it to be committed: what has taken its place is.
+            self.sealed_count += 1
+            self.settled_count += 1
         self._start_batch()
 
     # Another file of the same content; see `rewriting`.

@@ -163,6 +163,34 @@ class BulkWriter:
             self.path.unlink()
 
 
+class ProgressMeter:
+    """Tells of bytes copied, every few MiB and at the end.
+
+    Args:
+        total_bytes: size of the source. The rows are fewer bytes, or more where pages are packed.
+        progress: told; None: nobody is.
+    """
+
+    def __init__(self, total_bytes: int, progress: Progress | None) -> None:
+        self._total = total_bytes
+        self._progress = progress
+        self._done = self._told = 0
+
+    def note(self, rows: Sequence[Row]) -> None:
+        """These rows have been copied."""
+        if self._progress is None:
+            return
+        self._done += sum([len(key) + len(value) for key, value in rows])
+        if self._done - self._told >= PROGRESS_BYTES:
+            self._told = self._done
+            self._progress(min(self._done, self._total), self._total)
+
+    def end(self) -> None:
+        """Everything has been copied."""
+        if self._progress is not None:
+            self._progress(self._total, self._total)
+
+
 def copy_database(source: DatabaseFile, path: Path, *, progress: Progress | None = None) -> None:
     """Write all rows of `source` into a new database file of ours.
 
@@ -183,16 +211,11 @@ def copy_database(source: DatabaseFile, path: Path, *, progress: Progress | None
             f"{source.path} has a bucket {foreign[0].decode('utf-8', 'backslashreplace')!r} that"
             " etcd does not have, so it is not etcd's database"
         )
-    done = told = 0
+    meter = ProgressMeter(source.size_bytes, progress)
     with BulkWriter(path) as writer:
         for name in source.bucket_names():
             for rows in source.rows(name):
                 writer.add(buckets[name], rows)
-                if progress is not None:
-                    done += sum([len(key) + len(value) for key, value in rows])
-                    if done - told >= PROGRESS_BYTES:
-                        told = done
-                        progress(min(done, source.size_bytes), source.size_bytes)
+                meter.note(rows)
         writer.finish()
-    if progress is not None:
-        progress(source.size_bytes, source.size_bytes)
+    meter.end()

@@ -23,8 +23,9 @@ class CommitFailedError(KvorumError):
 class Committer:
     """Runs `write` for one batch at a time on its own thread.
 
-    `finished` and `error` are set by the thread and read by the owner; `finished` is set last, so
-    an owner that sees it also sees the error.
+    `error` is set by the thread and read by the owner, who sees it once the batch has finished.
+    That is one flag: with a second one to wait for, set a moment later, the wait for the next batch
+    could be over before that has begun.
     """
 
     def __init__(self, write: Callable[[Batch], None], *, name: str) -> None:
@@ -32,17 +33,20 @@ class Committer:
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         self._idle = Event()
         self._idle.set()
-        self.finished = True
         self.error: BaseException | None = None
         # Daemon: a program that forgets to close a backend must still be able to end. The file
         # takes no harm from a thread that stops anywhere.
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def finished(self) -> bool:
+        """Whether no batch is under way."""
+        return self._idle.is_set()
+
     def submit(self, batch: Batch) -> None:
         """Hand over a batch. The one before must have finished."""
         assert self.finished
-        self.finished = False
         self.error = None
         self._idle.clear()
         self._jobs.put(batch)
@@ -68,5 +72,4 @@ class Committer:
             except BaseException as error:
                 self.error = error
             del batch  # or the rows would stay in memory until the next job
-            self.finished = True
             self._idle.set()

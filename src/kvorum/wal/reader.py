@@ -82,6 +82,7 @@ class ContentsCollector:
         "_index_base",
         "_metadata",
         "_snapshot_found",
+        "_start_term",
         "contents",
         "state",
         "written_index",
@@ -94,6 +95,7 @@ class ContentsCollector:
         self._index_base = start.index + 1
         self._metadata: bytes | None = None
         self._snapshot_found = False
+        self._start_term = 0  # of the entry at `start`, as far as it has been written
 
     def take(self, kind: int, data: bytes) -> None:
         if kind == ENTRY:
@@ -111,6 +113,8 @@ class ContentsCollector:
                 # A new leader replaced what was never committed.
                 del entries[place:]
                 entries.append(entry)
+            elif place == -1:
+                self._start_term = entry.term
             self.written_index = entry.index
         elif kind == STATE:
             self.contents.hard_state = HardState.decode(data)
@@ -136,6 +140,10 @@ class ContentsCollector:
                     f" log and term {start.term} in the snapshot"
                 )
             self._snapshot_found = True
+            if self._start_term != start.term:
+                # A leader's, and not made of this log: what follows its place in the log so far
+                # belongs to entries that the snapshot has replaced.
+                self.contents.entries.clear()
         self.written_index = max(self.written_index, snapshot.index)
 
     def check(self, directory: Path) -> None:

@@ -166,6 +166,8 @@ def _set(line: CommandLine, name: str, text: str | None, rest: list[str]) -> Non
     if flag is None:
         line.config_file = text
         return
+    if flag.kind is Kind.URLS and not text:
+        return  # changes nothing, as in etcd
     try:
         line.given[name] = Given(flag.parse(text), text)
     except ConfigError as error:

@@ -21,6 +21,7 @@ from kvorum.server.log import Logger
 from kvorum.server.member import RemovedError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+INIT_PID = 1
 
 
 async def serve(member: Member, log: Logger) -> int:
@@ -35,6 +36,7 @@ async def serve(member: Member, log: Logger) -> int:
 
     def on_signal(number: signal.Signals) -> None:
         if not signalled.done():
+            log.info("received signal; shutting down", signal=_go_name(number))
             signalled.set_result(number)
 
     for number in _SIGNALS:
@@ -56,9 +58,7 @@ async def serve(member: Member, log: Logger) -> int:
     await asyncio.wait((failed, signalled), return_when=asyncio.FIRST_COMPLETED)
     code = EXIT_OK
     if signalled.done():
-        number = signalled.result()
-        log.info("received signal; shutting down", signal=_go_name(number))
-        code = -number
+        code = -signalled.result()
     if failed.done():
         reason = failed.exception()
         if isinstance(reason, RemovedError):
@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.route_libraries()
     code = uvloop.run(serve(Member(config, log.logger), log.logger))
     log.close()
+    if code < 0 and os.getpid() == INIT_PID:
+        code = EXIT_OK  # no signal would end the first process of a container
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

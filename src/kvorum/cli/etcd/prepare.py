@@ -68,9 +68,17 @@ def log_start_failure(logger: Logger, error: BaseException) -> int:
     The second line speaks of discovery whether or not it was used, as etcd's does: programs look
     for it.
     """
-    logger.warn("failed to start etcd", error=str(error))
-    logger.fatal("discovery failed", error=error)
+    reason = _reason(error)
+    logger.warn("failed to start etcd", error=reason)
+    logger.fatal("discovery failed", error=reason)
     return EXIT_ERROR
+
+
+def _reason(error: BaseException) -> str:
+    """What the system refused, worded as Go words it and not as Python."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 __all__ = ["EXIT_ERROR", "EXIT_OK", "log_start_failure", "prepare"]

@@ -6,7 +6,6 @@ user sees. Source: Go 1.16 strconv (ParseInt, ParseBool) and time (ParseDuration
 
 from __future__ import annotations
 
-import math
 import re
 
 from kvorum.cli.shared.goquote import quote
@@ -36,7 +35,6 @@ _UNIT_NS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _NUMBER_AND_UNIT = re.compile(r"([0-9]*)(?:(\.)([0-9]*))?([^0-9.]*)")
 
 
@@ -125,42 +123,3 @@ def parse_duration_ns(text: str) -> int:
     if total_ns > INT64_MAX:
         raise GoParseError(f"time: invalid duration {quote(text)}")
     return -total_ns if text[0] == "-" else total_ns
-
-
-def format_duration(nanoseconds: int) -> str:
-    """Write a duration: `1.5ms`, `2s`, `1h0m0.5s`."""
-    if nanoseconds == 0:
-        return "0s"
-    sign, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    for limit_ns, unit in ((1_000, "ns"), (1_000_000, "µs"), (1_000_000_000, "ms")):
-        if left < limit_ns:
-            return f"{sign}{_decimal(left, limit_ns // 1_000)}{unit}"
-    seconds, below_ns = divmod(left, 1_000_000_000)
-    minutes, seconds = divmod(seconds, 60)
-    text = f"{_decimal(seconds * 1_000_000_000 + below_ns, 1_000_000_000)}s"
-    if minutes:
-        hours, minutes = divmod(minutes, 60)
-        text = f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}"
-    return sign + text
-
-
-def _decimal(value: int, unit: int) -> str:
-    """`value / unit` exactly, without trailing zeros; `unit` is a power of ten."""
-    whole, below = divmod(value, unit)
-    if not below:
-        return str(whole)
-    digits = f"{below:0{len(str(unit)) - 1}d}".rstrip("0")
-    return f"{whole}.{digits}"
-
-
-def format_size(size_bytes: int) -> str:
-    """Write a size with two digits of precision: `20 kB`, `2.1 MB`.
-
-    Source: dustin/go-humanize, Bytes.
-    """
-    if size_bytes < 10:
-        return f"{size_bytes} B"
-    # In floating point, as there: so 10**9 is "1000 MB", for its logarithm falls short of 3.
-    power = math.floor(math.log(size_bytes) / math.log(1000))
-    value = math.floor(size_bytes / 1000**power * 10 + 0.5) / 10
-    return f"{value:.{1 if value < 10 else 0}f} {_SIZE_UNITS[power]}"

@@ -18,13 +18,13 @@ from typing import Any
 
 from kvorum.cli.shared.gonum import (
     GoParseError,
-    format_duration,
     parse_bool,
     parse_duration_ns,
     parse_int,
     parse_uint,
 )
 from kvorum.cli.shared.goquote import quote, quote_first_byte
+from kvorum.gotext import format_duration
 
 
 class FlagError(Exception):

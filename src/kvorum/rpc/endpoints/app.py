@@ -10,6 +10,7 @@ Source: shared facts, client.md section 12; `/metrics` ports of 3.5.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from kvorum.proto.versions import Version
@@ -22,7 +23,7 @@ from kvorum.rpc.endpoints.log_level import LogLevel
 from kvorum.rpc.endpoints.metrics import MetricsEndpoint, Source
 from kvorum.rpc.http import JSON, HttpRequest, HttpResponse
 from kvorum.rpc.metrics.process import GcPauses, process_values
-from kvorum.server.log import Logger
+from kvorum.server.log import Level, Logger
 from kvorum.server.metrics.family import Values
 from kvorum.server.ports import ProbePort
 
@@ -42,6 +43,7 @@ class Endpoints:
         version: presented; decides what there is.
         pprof: whether there is `/debug/pprof`, and the log's level can be changed whatever version
             is presented.
+        on_log_level: called with the new level when it was changed.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Endpoints:
         *,
         version: Version,
         pprof: bool = False,
+        on_log_level: Callable[[Level], None] | None = None,
     ) -> None:
         self._server = server
         self._health = Health(server, log, reasons=version >= REASONS_SINCE)
         self._checks = Checks(server, log) if version >= CHECKS_SINCE else None
         self._pprof = Pprof() if pprof else None
         changes_level = pprof or version < LOG_LEVEL_BEFORE
-        self._log_level = LogLevel(log) if changes_level else None
+        self._log_level = LogLevel(log, on_log_level) if changes_level else None
         self.pauses = GcPauses()
         sources: list[Source] = [server.metrics, calls, self._health.values, self._process]
         if self._checks is not None:

@@ -8,7 +8,7 @@ Source: answers of 3.4.23; etcd has had no such endpoint since 3.5.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kvorum.rpc.endpoints.answers import as_json, not_allowed
@@ -27,10 +27,15 @@ LEVELS: Final[Mapping[str, Level]] = {
 
 
 class LogLevel:
-    """Answers requests for another level of `log`."""
+    """Answers requests for another level of `log`.
 
-    def __init__(self, log: Logger) -> None:
+    Args:
+        changed: called with the new level.
+    """
+
+    def __init__(self, log: Logger, changed: Callable[[Level], None] | None = None) -> None:
         self._log = log
+        self._changed = changed
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         if request.method != "PUT":
@@ -46,6 +51,8 @@ class LogLevel:
         if level is None:
             return _refusal(f"Invalid log level {name}")
         self._log.set_level(level)
+        if self._changed is not None:
+            self._changed(level)
         self._log.warn("log level changed", log_level=level.name.lower())
         return HttpResponse(204, b"", "")
 

@@ -18,10 +18,10 @@ from functools import lru_cache
 from typing import Final
 
 from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from kvorum.rpc.http2.errors import ErrorCode, Http2Error
+from kvorum.rpc.http2.huffman import decode_huffman
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -34,6 +34,8 @@ HUFFMAN_REMEMBERED_BYTES_MAX: Final = 128
 """Longer blocks and strings are decoded each time: a client must not fill our memory with them."""
 HEADER_LIST_BYTES_MAX: Final = 64 * 1024
 ENTRY_OVERHEAD_BYTES: Final = 32  # 4.1
+UNCOUNTED_FIELDS: Final = 12
+"""So few fields cannot exceed HEADER_LIST_BYTES_MAX: each is of the table, or in a short block."""
 INTEGER_BYTES_MAX: Final = 5
 
 _STATIC: Final = tuple(HeaderTable.STATIC_TABLE)
@@ -89,11 +91,14 @@ class HeaderDecoder:
 
     def _decode(self, block: bytes) -> tuple[Headers, bool]:
         headers: list[tuple[bytes, bytes]] = []
-        offset, end, total, changed = 0, len(block), 0, False
+        offset, end, changed = 0, len(block), False
         while offset < end:
             first = block[offset]
             if first & 0x80:  # 6.1: indexed field
-                index, offset = _integer(block, offset, 0x7F)
+                if first < 0xFF:  # the index is in this byte: nearly always
+                    index, offset = first & 0x7F, offset + 1
+                else:
+                    index, offset = _integer(block, offset, 0x7F)
                 field = self._entry(index)
             elif first & 0xC0 == 0x40:  # 6.2.1: literal, goes into the table
                 field, offset = self._literal(block, offset, 0x3F)
@@ -109,10 +114,12 @@ class HeaderDecoder:
                 continue
             else:  # 6.2.2, 6.2.3: literal, stays out of the table
                 field, offset = self._literal(block, offset, 0x0F)
-            total += len(field[0]) + len(field[1]) + ENTRY_OVERHEAD_BYTES
-            if total > HEADER_LIST_BYTES_MAX:
-                raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too large")
             headers.append(field)
+        if len(headers) > UNCOUNTED_FIELDS or end > TABLE_BYTES_MAX:
+            # A field of the table may be named again and again; nothing of it is copied by that.
+            total = sum(len(name) + len(value) for name, value in headers)
+            if total + len(headers) * ENTRY_OVERHEAD_BYTES > HEADER_LIST_BYTES_MAX:
+                raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too large")
         return headers, changed
 
     def _entry(self, index: int) -> tuple[bytes, bytes]:

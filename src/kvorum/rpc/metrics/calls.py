@@ -38,6 +38,7 @@ API_VERSIONS_MAX: Final = 32
 """Client API versions counted apart: a client may send any text."""
 UNKNOWN_VERSION: Final = "unknown"
 NEVER_S: Final = float("inf")
+ALWAYS_S: Final = -1.0
 
 
 class MethodFigures:
@@ -76,7 +77,7 @@ class MethodFigures:
         self.received_bytes = 0
         self.sent_bytes = 0
         self.seconds = Histogram(HANDLING_SECONDS) if extensive else None
-        self.notable_s = -1.0 if extensive else warning_s
+        self.notable_s = ALWAYS_S if extensive else warning_s
         """A call that took longer is to be told to `CallFigures.finished`."""
 
     def ended(self, status: int) -> None:
@@ -98,7 +99,7 @@ class MethodFigures:
 
 
 class EndedCall(NamedTuple):
-    """A unary call that took long, for the one who tells of it."""
+    """A unary call, for the one who tells of it."""
 
     took_s: float
     remote: str
@@ -129,7 +130,7 @@ class CallFigures:
         version: Version = DEFAULT_SERVER_VERSION,
     ) -> None:
         self._extensive = extensive
-        self._warning_s = warning_s if slow is not None else NEVER_S
+        self._warning_s = self._told_s = warning_s if slow is not None else NEVER_S
         self._slow = slow
         self._methods: dict[str, MethodFigures] = {}
         self.unary_versions: dict[bytes, int] = {}
@@ -145,15 +146,22 @@ class CallFigures:
         if figures is None:
             kind = known_methods().get(path, UNARY)
             figures = self._methods[path] = MethodFigures(
-                path, kind, extensive=self._extensive, warning_s=self._warning_s
+                path, kind, extensive=self._extensive, warning_s=self._told_s
             )
         return figures
+
+    def tell_all(self, wanted: bool) -> None:
+        """Tell `slow` of every unary call from now on, or again of those that take long."""
+        self._told_s = ALWAYS_S if wanted and self._slow is not None else self._warning_s
+        if not self._extensive:
+            for figures in self._methods.values():
+                figures.notable_s = self._told_s
 
     def finished(self, figures: MethodFigures, took_s: float, call: EndedCall | None) -> None:
         """A call took longer than `notable_s`. `call` is None of one that streams."""
         if figures.seconds is not None:
             figures.seconds.observe(took_s)
-        if took_s > self._warning_s and call is not None and self._slow is not None:
+        if took_s > self._told_s and call is not None and self._slow is not None:
             self._slow(figures.path, call)
 
     @staticmethod

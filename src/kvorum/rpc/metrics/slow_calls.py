@@ -1,5 +1,7 @@
 r"""Tells of unary calls that took longer than `--warning-unary-request-duration`.
 
+At level debug of all others as well.
+
     {"level":"warn",…,"msg":"request stats","start time":"…","time spent":"412ms",
      "remote":"127.0.0.1:5276","response type":"/etcdserverpb.KV/Put","request count":1,
      "request size":6,"response count":0,"response size":26,"request content":"key:\"a\" …"}
@@ -14,6 +16,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from kvorum.gotext import duration_text
 from kvorum.proto.rpc_pb2 import (
     DeleteRangeRequest,
     DeleteRangeResponse,
@@ -26,20 +29,27 @@ from kvorum.proto.rpc_pb2 import (
 from kvorum.rpc.metrics.calls import EndedCall
 from kvorum.server.clock import unix_ms
 from kvorum.server.log import Level, Logger
-from kvorum.server.request_text import duration_text, request_text
+from kvorum.server.request_text import request_text
 
+MESSAGE = "request stats"
 _UNKNOWN = -1
 _KEY_REQUESTS = (PutRequest, RangeRequest, DeleteRangeRequest, TxnRequest)
 
 
 class SlowCalls:
-    """A `CallFigures.slow` that writes to a log."""
+    """A `CallFigures.slow` that writes to a log.
 
-    def __init__(self, log: Logger) -> None:
+    Args:
+        warning_s: what took longer is a warning; the rest is for debugging.
+    """
+
+    def __init__(self, log: Logger, warning_s: float) -> None:
         self._log = log
+        self._warning_s = warning_s
 
     def __call__(self, path: str, call: EndedCall) -> None:
-        if not self._log.enabled(Level.WARN):
+        level = Level.WARN if call.took_s > self._warning_s else Level.DEBUG
+        if not self._log.takes(level, MESSAGE):
             return
         fields = {
             "start time": _timestamp(unix_ms() / 1000 - call.took_s),
@@ -47,7 +57,7 @@ class SlowCalls:
             "remote": call.remote,
             "response type": path,
         }
-        self._log.emit(Level.WARN, "request stats", fields | _content(call))
+        self._log.emit(level, MESSAGE, fields | _content(call))
 
 
 def _timestamp(unix_s: float) -> str:

@@ -8,7 +8,13 @@ tell it that its lease does not exist, and at once: what it would have won is no
 
 from __future__ import annotations
 
-from kvorum.errors import LeaseNotFoundError
+from kvorum.errors import (
+    LeaderMissingError,
+    LeaseNotFoundError,
+    NoElectionLeaderError,
+    NotElectionLeaderError,
+    SessionExpiredError,
+)
 from kvorum.proto.election_pb2 import (
     CampaignRequest,
     LeaderKey,
@@ -24,12 +30,6 @@ from kvorum.proto.rpc_pb2 import (
     TxnResponse,
 )
 from kvorum.proto.wire import delimited
-from kvorum.server.concurrency.errors import (
-    LeaderMissingError,
-    NoElectionLeaderError,
-    NotElectionLeaderError,
-    SessionExpiredError,
-)
 from kvorum.server.concurrency.port import (
     ConcurrencyPort,
     first_created,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kvorum.errors import WireError
+from kvorum.errors import SessionExpiredError, WireError
 from kvorum.proto.rpc_pb2 import (
     Compare,
     DeleteRangeRequest,
@@ -25,7 +25,6 @@ from kvorum.proto.rpc_pb2 import (
     TxnRequest,
     TxnResponse,
 )
-from kvorum.server.concurrency.errors import SessionExpiredError
 from kvorum.server.concurrency.port import ConcurrencyPort, key_of, send_txn
 from kvorum.server.concurrency.queue import Queues
 from kvorum.server.ports import Response

@@ -7,10 +7,10 @@ from pathlib import Path
 from kvorum.cli.etcdutl.work import describe, working
 from kvorum.cli.shared.cobra import Call, command, flag
 from kvorum.cli.shared.exits import CommandError, Exit
-from kvorum.cli.shared.gonum import format_size
 from kvorum.cli.shared.pflag import PATH
 from kvorum.cli.shared.stdio import write_error
 from kvorum.errors import KvorumError
+from kvorum.gotext import format_size
 
 
 @command(

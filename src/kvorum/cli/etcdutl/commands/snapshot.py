@@ -10,9 +10,9 @@ from kvorum.cli.etcdutl.output import Result, check_form, print_result
 from kvorum.cli.etcdutl.work import working
 from kvorum.cli.shared.cobra import Call, command, flag
 from kvorum.cli.shared.exits import bad_args
-from kvorum.cli.shared.gonum import format_size
 from kvorum.cli.shared.pflag import BOOL, PATH, STRING, UINT64
 from kvorum.cli.shared.stdio import write_error
+from kvorum.gotext import format_size
 
 STATUS_HEADINGS = ("hash", "revision", "total keys", "total size")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,8 +34,8 @@ member with empty data in place of one that is lost); logs N.
 
 
 @command("local-cluster", "[ACTION [N]]", "Run a cluster of a few members on this machine", _TEXT)
-@flag("size", INT64, 3, "number of members: 1, 3, 5 or 7")
-@flag("folder", PATH, DEFAULT_FOLDER, "where its data and logs are")
+@flag("size", INT64, 3, "number of members: 1, 3, 5 or 7  [default: 3]")
+@flag("folder", PATH, DEFAULT_FOLDER, "where its data and logs are  [default: .kvorum]")
 @flag("client-ports", STRINGS, [], "a port for each member  [default: 2379,22379,32379,…]")
 @flag("peer-ports", STRINGS, [], "likewise, for members among each other  [default: one higher]")
 def local_cluster(call: Call) -> None:
@@ -59,7 +62,7 @@ def _run_all(call: Call, extra_flags: list[str], rest: list[str]) -> None:
     from kvorum.ops.local_cluster import LocalCluster  # noqa: PLC0415
 
     if rest:
-        raise bad_args("start takes no member")
+        raise bad_args("start starts all members; `restart N` starts one of a running cluster")
     cluster = LocalCluster(
         Path(call.text("folder")),
         size=call.number("size"),
@@ -104,6 +107,10 @@ def _welcome(call: Call, cluster: LocalCluster) -> str:
     lines += [f"  {one.name}  {one.client_url}  (pid {one.pid()})" for one in cluster.members]
     lines += ["", "In another terminal:", ""]
     number = min(2, len(cluster.members))
+    programs = Path(sys.executable).parent
+    if shutil.which("kvorum") != str(programs / "kvorum"):
+        # As after `make up`: nobody has activated the virtual environment.
+        lines.append(f"  export PATH={shlex.quote(str(programs))}:$PATH")
     for text in (
         f"export ETCDCTL_ENDPOINTS={endpoints}",
         "etcdctl put greeting hello",
