@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
+import pytest
 
 from kvorum.proto.rpc_pb2 import (
     HashKVRequest,
@@ -34,6 +35,8 @@ from kvorum.proto.rpc_pb2 import (
     StatusRequest,
     StatusResponse,
 )
+from tests.network.namespace import why_not
+from tests.network.network import Network
 from tests.proxy import Proxy
 from tests.robustness.calls import Calls
 from tests.servers import Server, ServerError, free_port, is_healthy, server_command
@@ -95,8 +98,17 @@ class Cluster:
     paused: set[int] = field(default_factory=set)
     proxy: Proxy | None = None
     """Between the members, if there is one."""
+    packets: Network | None = None
+    """That the members are in, each on the node of its index, if there is one."""
 
     # Who is there.
+
+    @property
+    def network(self) -> Proxy | Network:
+        """What network faults are made with."""
+        network = self.packets or self.proxy
+        assert network is not None, "a cluster without a network of its own"
+        return network
 
     @property
     def endpoints(self) -> list[str]:
@@ -138,9 +150,14 @@ class Cluster:
         """
         command, own_flags = command_of(kind)
         index = len(self.members)
+        host = "127.0.0.1"
+        if self.packets is not None:
+            command = [*self.packets.command(index), *command]
+            host = self.packets.address(index)
         member = Server(
             command=command,
             name=f"m{index + 1}",
+            host=host,
             data_dir=self.folder / f"m{index + 1}",
             log_path=self.folder / f"m{index + 1}.log",
             client_port=free_port(),
@@ -228,7 +245,7 @@ class Cluster:
                     raise ServerError(f"{self._told(index)} exited with {member.returncode}")
                 if time.monotonic() > give_up:
                     raise ServerError(f"{self._told(index)} is not healthy in {deadline_s} s")
-            waiting = [i for i in waiting if not is_healthy(self.members[i].client_port)]
+            waiting = [i for i in waiting if not self._is_healthy(i)]
             if waiting:
                 time.sleep(POLL_S)
 
@@ -300,6 +317,10 @@ class Cluster:
             answer: StatusResponse = calls.status_call(StatusRequest(), timeout=CALL_S)
             return answer
 
+    def _is_healthy(self, index: int) -> bool:
+        member = self.members[index]
+        return is_healthy(member.client_port, host=member.host)
+
     def _hash_of(self, index: int) -> HashKVResponse | None:
         with Calls(self.members[index].target) as calls:
             try:
@@ -341,6 +362,8 @@ class Cluster:
         for member in self.members:
             if member.process is not None:
                 member.process.wait()
+        if self.packets is not None:
+            self.packets.close()
 
 
 @contextlib.contextmanager
@@ -351,6 +374,7 @@ def start_cluster(
     flags_of: Callable[[int, str], Sequence[str]] = lambda index, kind: (),
     wait: bool = True,
     proxied: bool = False,
+    packets: bool = False,
 ) -> Iterator[Cluster]:
     """A cluster with a member of each of `kinds`, healthy; everything of it is gone in the end.
 
@@ -359,7 +383,10 @@ def start_cluster(
         flags_of: more flags of one member, by its index and kind.
         wait: False returns when the processes are started.
         proxied: the members reach each other through `cluster.proxy`.
+        packets: all is in `cluster.packets`; skips the test where there can be no such network.
     """
+    if packets and (reason := why_not()) is not None:
+        pytest.skip(reason)
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="kvorum-cluster-")), list(kinds))
     try:
         ports = [free_port() for _ in kinds]
@@ -367,6 +394,8 @@ def start_cluster(
         if proxied:
             cluster.proxy = Proxy(ports)
             urls = [f"http://127.0.0.1:{port}" for port in cluster.proxy.ports]
+        if packets:
+            cluster.packets = Network(len(kinds))
         for index, (kind, port, url) in enumerate(zip(kinds, ports, urls, strict=True)):
             own = [*flags, *flags_of(index, kind)]
             cluster.add_server(kind, flags=own, peer_port=port, advertised=url)

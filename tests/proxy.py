@@ -1,9 +1,11 @@
 """A TCP proxy between members, that can be told to be a bad network.
 
 Each member advertises a port of the proxy instead of its own. Who has dialled is read from the head
-of the request (`X-Server-From`), so each *direction* between two members is a `Link` of its own:
+of each request (`X-Server-From`), so each *direction* between two members is a `Link` of its own:
 
     from A to B flow   what A posts to B, and what A answers on the streams that B has opened
+
+Of each request and not of each connection: members use connections again (`requests_on_wire`).
 
 A blocked link lets nothing through and keeps connections open, as a network does that loses all
 packets: the members have to find out by their timeouts. What was under way arrives later, if ever.
@@ -15,19 +17,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-HEAD_BYTES_MAX = 64 * 1024
+from tests.requests_on_wire import Head, Requests
+
 PIECE_BYTES = 64 * 1024
 STALL_POLL_S = 0.02
 START_S = 10.0
-
-_FROM = re.compile(rb"^x-server-from: *([0-9a-f]+)", re.IGNORECASE | re.MULTILINE)
-_PATH = re.compile(rb"^[A-Z]+ (\S+) HTTP")
 
 
 @dataclass(slots=True)
@@ -38,11 +37,46 @@ class Link:
     delay_s: tuple[float, float] = (0.0, 0.0)
     reset_chance: float = 0.0
     """Of each piece: the connection is reset instead."""
+    bytes_per_s: float = 0.0
+    """What one connection may carry; 0: all that it can. The sender feels it."""
 
 
 Change = Callable[[str, bytes], bytes]
-"""Given the path of a request and a piece of what is sent with it, what to send instead; it may
-raise ConnectionResetError to break the connection off."""
+"""Given the path of a request and a piece of its body, what to send instead, in the same length; it
+may raise ConnectionResetError to break the connection off. Answers are not shown to it."""
+
+
+class _Flow:
+    """One connection: where its bytes go just now.
+
+    Args:
+        link_of: finds the link for the two members.
+        target: who was dialled.
+    """
+
+    def __init__(self, link_of: Callable[[int, int], Link], target: int) -> None:
+        self._link_of = link_of
+        self._target = target
+        self.path = ""
+        self.there = Link()
+        """What the request's bytes go over."""
+        self.back = Link()
+        """What the answer's bytes go over."""
+
+    def begin(self, path: str, source: int) -> None:
+        """A request of `source` has come; -1: it does not say whose it is, and goes unhindered."""
+        self.path = path
+        self.there, self.back = Link(), Link()
+        if source < 0:
+            return
+        if path.startswith("/raft/stream"):
+            # Nothing is sent but the request itself, and that waits for who is to answer.
+            self.back = self._link_of(self._target, source)
+            self.there = self.back
+        else:
+            self.there = self._link_of(source, self._target)
+            if not path.startswith("/raft"):
+                self.back = self._link_of(self._target, source)
 
 
 class Proxy:
@@ -75,8 +109,7 @@ class Proxy:
         return self.links.setdefault((source, target), Link())
 
     def all_links(self) -> list[Link]:
-        count = len(self._targets)
-        return [self.link(a, b) for a in range(count) for b in range(count) if a != b]
+        return [self.link(*pair) for pair in self.pairs()]
 
     def cut(self, some: Iterable[int], others: Iterable[int], *, both_ways: bool = True) -> None:
         """Block what `some` send to `others`, and the other way round too."""
@@ -87,10 +120,26 @@ class Proxy:
                 if both_ways:
                     self.link(b, a).blocked = True
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """Both directions between all members."""
+        count = len(self._targets)
+        return [(a, b) for a in range(count) for b in range(count) if a != b]
+
+    def delay(self, pairs: Iterable[tuple[int, int]], low_s: float, high_s: float) -> None:
+        """Each piece takes between `low_s` and `high_s`."""
+        for pair in pairs:
+            self.link(*pair).delay_s = (low_s, high_s)
+
+    def lose(self, pairs: Iterable[tuple[int, int]], chance: float) -> None:
+        """The nearest thing to lost packets: of each piece, the chance to break its connection."""
+        for pair in pairs:
+            self.link(*pair).reset_chance = chance
+
     def heal(self) -> None:
         """A good network again."""
         for link in self.all_links():
             link.blocked, link.delay_s, link.reset_chance = False, (0.0, 0.0), 0.0
+            link.bytes_per_s = 0.0
         self.change = None
 
     def reset_all(self) -> None:
@@ -142,23 +191,12 @@ class Proxy:
     async def _serve(
         self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        found, path = _FROM.search(head), _PATH.search(head)
-        source = self.member_ids.get(int(found[1], 16), -1) if found else -1
-        name = path[1].decode() if path else ""
-        there = self.link(source, target)
-        back = self.link(target, source)
-        if name.startswith("/raft/stream"):
-            there = Link()  # nothing but the request itself
-        elif name.startswith("/raft"):
-            back = Link()
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._targets[target])
+        flow = _Flow(self.link, target)
         try:
-            await self._wait_open(back if name.startswith("/raft/stream") else there)
-            up_writer.write(head)
             pumps = [
-                asyncio.ensure_future(self._pump(reader, up_writer, there, name)),
-                asyncio.ensure_future(self._pump(up_reader, writer, back, "")),
+                asyncio.ensure_future(self._pump(self._sent(reader, flow), up_writer)),
+                asyncio.ensure_future(self._pump(self._answered(up_reader, flow), writer)),
             ]
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -171,43 +209,54 @@ class Proxy:
         finally:
             up_writer.transport.abort()
 
+    async def _sent(self, reader: asyncio.StreamReader, flow: _Flow) -> _Pieces:
+        """What the one who dialled sends, and over which link."""
+        requests = Requests()
+        while data := await reader.read(PIECE_BYTES):
+            for part in requests.feed(data):
+                if isinstance(part, Head):
+                    source = -1 if part.source is None else self.member_ids.get(part.source, -1)
+                    flow.begin(part.path, source)
+                    yield part.data, flow.there
+                elif isinstance(part, bytearray) or self.change is None:
+                    yield bytes(part), flow.there
+                else:
+                    yield self.change(flow.path, part), flow.there
+
+    async def _answered(self, reader: asyncio.StreamReader, flow: _Flow) -> _Pieces:
+        while data := await reader.read(PIECE_BYTES):
+            yield data, flow.back
+
     async def _wait_open(self, link: Link) -> None:
         while link.blocked:  # noqa: ASYNC110 - set by another thread, and rarely
             await asyncio.sleep(STALL_POLL_S)
 
-    async def _pump(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        link: Link,
-        path: str,
-    ) -> None:
+    async def _pump(self, source: _Pieces, writer: asyncio.StreamWriter) -> None:
         """Move bytes one way. Reads on while pieces wait for their time."""
-        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1024)
-        sender = asyncio.ensure_future(self._send(pieces, writer, link))
-        due = 0.0
+        pieces: asyncio.Queue[tuple[float, bytes, Link]] = asyncio.Queue(1024)
+        sender = asyncio.ensure_future(self._send(pieces, writer))
+        due, link = 0.0, Link()
         try:
-            while data := await reader.read(PIECE_BYTES):
+            async for data, link in source:
                 if link.reset_chance and self._rng.random() < link.reset_chance:
                     self.resets += 1
                     raise ConnectionResetError
-                if self.change is not None:
-                    data = self.change(path, data)
-                now = self._loop.time()
-                due = max(due, now + self._rng.uniform(*link.delay_s))
+                due = max(due, self._loop.time() + self._rng.uniform(*link.delay_s))
                 if sender.done():
                     break
-                await pieces.put((due, data))
-            await pieces.put((due, b""))
+                await pieces.put((due, data, link))
+                if link.bytes_per_s:
+                    await asyncio.sleep(len(data) / link.bytes_per_s)
+            await pieces.put((due, b"", link))
             await sender
         finally:
             sender.cancel()
 
     async def _send(
-        self, pieces: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, link: Link
+        self, pieces: asyncio.Queue[tuple[float, bytes, Link]], writer: asyncio.StreamWriter
     ) -> None:
         while True:
-            due, data = await pieces.get()
+            due, data, link = await pieces.get()
             wait_s = due - self._loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
@@ -218,3 +267,6 @@ class Proxy:
                 return
             writer.write(data)
             await writer.drain()
+
+
+_Pieces = AsyncIterator[tuple[bytes, Link]]

@@ -106,22 +106,24 @@ class Server:
     log_path: Path
     client_port: int
     peer_port: int
+    host: str = "127.0.0.1"
+    """Address of both."""
     extra_flags: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def client_url(self) -> str:
-        return f"http://127.0.0.1:{self.client_port}"
+        return f"http://{self.host}:{self.client_port}"
 
     @property
     def target(self) -> str:
         """`host:port` of the client listener, as gRPC wants it."""
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.host}:{self.client_port}"
 
     @property
     def peer_url(self) -> str:
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"http://{self.host}:{self.peer_port}"
 
     @property
     def pid(self) -> int:
@@ -163,7 +165,7 @@ class Server:
         """Return once GET /health is well. Raises ServerError when it exits or stays unwell."""
         give_up = time.monotonic() + deadline_s
         while True:
-            if is_healthy(self.client_port):
+            if is_healthy(self.client_port, host=self.host):
                 return
             if self.returncode is not None:
                 raise ServerError(
@@ -223,9 +225,9 @@ class Server:
         return f"; end of its log:\n{self.log_text()[-LOG_TAIL_CHARS:]}"
 
 
-def is_healthy(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether GET /health on 127.0.0.1:`port` answers `"health":"true"`."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+def is_healthy(port: int, *, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
+    """Whether GET /health on `host`:`port` answers `"health":"true"`."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", "/health")
         body = connection.getresponse().read()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import CANNOT_HAVE
+from tests.network.namespace import NOT_HERE, NOT_ROOT
+
 CONFTEST = Path(__file__).with_name("conftest.py")
 
 SKIPS = {
@@ -52,3 +55,17 @@ def test_an_expected_failure_is_none_in_ci(tmp_path: Path) -> None:
     done = run(tmp_path, XFAIL, ci=True)
     assert done.returncode == 0, done.stdout
     assert "1 xfailed" in done.stdout
+
+
+def test_what_the_kernel_refuses_is_skipped_in_ci_and_told(tmp_path: Path) -> None:
+    reason = f"{NOT_HERE}: [Errno 1] Operation not permitted"
+    done = run(tmp_path, SKIPS["in a test"].replace("no such binary", reason), ci=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 skipped" in done.stdout
+
+
+def test_ci_that_is_not_root_does_not_lose_the_tests_that_need_it(tmp_path: Path) -> None:
+    assert not NOT_ROOT.startswith(tuple(CANNOT_HAVE))
+    done = run(tmp_path, SKIPS["in a test"].replace("no such binary", NOT_ROOT), ci=True)
+    assert done.returncode != 0
+    assert f"was skipped in CI (KVORUM_CI): Skipped: {NOT_ROOT}" in done.stdout

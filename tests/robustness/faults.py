@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tests.cluster import Cluster
+from tests.network.network import Network
 
 Fault = Callable[[Cluster, random.Random], None]
 
@@ -79,58 +80,98 @@ def mute_leader(cluster: Cluster, rng: random.Random) -> None:
 
 def deafen_one(cluster: Cluster, rng: random.Random) -> None:
     """It is heard, and hears nobody."""
-    assert cluster.proxy is not None
-    index = any_member(cluster, rng)
-    others = [other for other in range(len(cluster.members)) if other != index]
-    cluster.proxy.cut(others, [index], both_ways=False)
-    last(rng)
-    cluster.proxy.heal()
+    _deafen(cluster, any_member(cluster, rng), rng)
+
+
+def deafen_leader(cluster: Cluster, rng: random.Random) -> None:
+    _deafen(cluster, cluster.wait_leader(), rng)
 
 
 def ring(cluster: Cluster, rng: random.Random) -> None:
     """The leader and one follower do not reach each other; both reach the rest."""
-    assert cluster.proxy is not None
     leader = cluster.wait_leader()
     other = rng.choice([at for at in range(len(cluster.members)) if at != leader])
-    cluster.proxy.cut([leader], [other])
+    cluster.network.cut([leader], [other])
     last(rng)
-    cluster.proxy.heal()
+    cluster.network.heal()
+
+
+def others_than(cluster: Cluster, index: int) -> list[int]:
+    return [other for other in range(len(cluster.members)) if other != index]
 
 
 def _isolate(cluster: Cluster, index: int, rng: random.Random, *, both_ways: bool) -> None:
-    assert cluster.proxy is not None
-    others = [other for other in range(len(cluster.members)) if other != index]
-    cluster.proxy.cut([index], others, both_ways=both_ways)
+    cluster.network.cut([index], others_than(cluster, index), both_ways=both_ways)
     last(rng)
-    cluster.proxy.heal()
+    cluster.network.heal()
+
+
+def _deafen(cluster: Cluster, index: int, rng: random.Random) -> None:
+    cluster.network.cut(others_than(cluster, index), [index], both_ways=False)
+    last(rng)
+    cluster.network.heal()
 
 
 def delay(cluster: Cluster, rng: random.Random) -> None:
-    """200 ms, more or less: connections overtake each other."""
-    assert cluster.proxy is not None
-    for link in cluster.proxy.all_links():
-        link.delay_s = (0.15, 0.25)
+    """200 ms, more or less: connections, or packets, overtake each other."""
+    cluster.network.delay(cluster.network.pairs(), 0.15, 0.25)
     last(rng)
-    cluster.proxy.heal()
+    cluster.network.heal()
 
 
 def delay_leader(cluster: Cluster, rng: random.Random) -> None:
-    assert cluster.proxy is not None
     index = cluster.wait_leader()
-    for other in range(len(cluster.members)):
-        if other != index:
-            cluster.proxy.link(index, other).delay_s = (0.0, 0.6)
+    links = [(index, other) for other in others_than(cluster, index)]
+    cluster.network.delay(links, 0.0, 0.6)
     last(rng)
-    cluster.proxy.heal()
+    cluster.network.heal()
 
 
-def reset(cluster: Cluster, rng: random.Random) -> None:
-    """One piece of ten breaks its connection."""
-    assert cluster.proxy is not None
-    for link in cluster.proxy.all_links():
-        link.reset_chance = 0.1
+def lose(cluster: Cluster, rng: random.Random) -> None:
+    """One packet of ten is lost, or, with a proxy, one piece of ten breaks its connection."""
+    cluster.network.lose(cluster.network.pairs(), 0.1)
     last(rng)
-    cluster.proxy.heal()
+    cluster.network.heal()
+
+
+def lose_of_clients(cluster: Cluster, rng: random.Random) -> None:
+    """One packet of ten, and what is left comes late: between clients and members alone."""
+    network = _packets(cluster)
+    network.lose(network.client_pairs(), 0.1)
+    network.delay(network.client_pairs(), 0.0, 0.1)
+    last(rng)
+    network.heal()
+
+
+def shuffle(cluster: Cluster, rng: random.Random) -> None:
+    """Packets overtake each other, and some are lost on the way."""
+    network = _packets(cluster)
+    network.delay(network.pairs(), 0.0, 0.05)
+    network.lose(network.pairs(), 0.02)
+    last(rng)
+    network.heal()
+
+
+def overflow(cluster: Cluster, rng: random.Random) -> None:
+    """A narrow line with short queues: the more is sent, the more is lost."""
+    network = _packets(cluster)
+    network.change(network.pairs(), bytes_per_s=100_000, delay_s=0.02, queue_packets_max=20)
+    last(rng)
+    network.heal()
+
+
+def kill_leader_in_a_bad_network(cluster: Cluster, rng: random.Random) -> None:
+    """The election, too, has to get along with lost packets and late ones."""
+    network = _packets(cluster)
+    network.change(network.pairs(), loss=0.1, jitter_s=0.05)
+    kill_leader(cluster, rng)
+    last(rng)
+    network.heal()
+
+
+def _packets(cluster: Cluster) -> Network:
+    assert cluster.packets is not None
+    return cluster.packets
 
 
 PROCESS_FAULTS: list[Fault] = [
@@ -149,5 +190,14 @@ NETWORK_FAULTS: list[Fault] = [
     ring,
     delay,
     delay_leader,
-    reset,
+    lose,
 ]
+PACKET_FAULTS: list[Fault] = [
+    *NETWORK_FAULTS,
+    deafen_leader,
+    lose_of_clients,
+    shuffle,
+    overflow,
+    kill_leader_in_a_bad_network,
+]
+"""These need a cluster in a network of packets."""

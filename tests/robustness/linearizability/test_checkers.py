@@ -116,13 +116,13 @@ def random_history(rng: Random) -> list[Operation]:
     return history
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 2**32))
 def test_what_happened_one_after_the_other_is_accepted(seed: int) -> None:
     assert problems(random_history(Random(seed))) == (False, False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 2**32))
 def test_the_checkers_agree_with_trying_all_orders(seed: int) -> None:
     rng = Random(seed)
