@@ -24,11 +24,14 @@ ROOT = Path(__file__).parents[1]
 
 @contextlib.contextmanager
 def run_up(folder: Path, ports: Sequence[int]) -> Iterator[subprocess.Popen[str]]:
-    """`make up` on other ports; the command is compared with the Makefile's below."""
+    """`make up` on other ports; the command is compared with the Makefile's below.
+
+    The programs are not on the PATH, as for somebody who has not activated the environment.
+    """
     clients, peers = (",".join(map(str, some)) for some in (ports[:3], ports[3:]))
     process = subprocess.Popen(
         [*KVORUM, f"--folder={folder}", f"--client-ports={clients}", f"--peer-ports={peers}"],
-        env=server_environment(),
+        env=server_environment({"PATH": "/usr/bin:/bin"}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,6 +71,13 @@ def read_welcome(up: subprocess.Popen[str]) -> str:
             return "".join(lines)
     assert up.stderr is not None
     raise AssertionError(up.stderr.read())
+
+
+def refusal(up: subprocess.Popen[str]) -> str:
+    """What a start that is refused says of it; it says nothing else."""
+    output, errors = up.communicate(timeout=END_S_MAX)
+    assert (up.returncode, output) == (1, "")
+    return errors
 
 
 def command_line(pid: str) -> str:
@@ -116,6 +126,7 @@ def test_it_tells_how_to_talk_to_it_and_stops_on_ctrl_c(tmp_path: Path) -> None:
             assert up.wait(END_S_MAX) == 0
         endpoints = ",".join(f"http://127.0.0.1:{port}" for port in ports[:3])
         assert f"export ETCDCTL_ENDPOINTS={endpoints}\n" in told
+        assert f"export PATH={Path(sys.executable).parent}:$PATH\n" in told
         for action in ("kill 2", "restart 2", "replace 2", "status"):
             assert f"kvorum local-cluster --folder={tmp_path} {action}" in told
         assert rest.endswith("Stopped.\n")
@@ -140,7 +151,7 @@ def test_a_member_is_killed_and_started_again_and_replaced_from_another_terminal
         assert has(ports[1], b"without m2")
 
         told = act(tmp_path, "replace", "3")
-        assert re.search(r"etcdctl --endpoints=\S+ member remove [0-9a-f]+\n", told)
+        assert re.search(r"ETCDCTL_ENDPOINTS=\S+ etcdctl member remove [0-9a-f]+\n", told)
         assert f"member add m3 --peer-urls=http://127.0.0.1:{ports[5]}\n" in told
         assert has(ports[2], b"before")
         put(ports[2], b"by the new one")
@@ -152,16 +163,22 @@ def test_a_member_is_killed_and_started_again_and_replaced_from_another_terminal
     assert not any(str(tmp_path) in command_line(pid) for pid in pids)
 
 
+def test_a_second_start_in_the_same_folder_is_refused_and_stops_nobody(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(6)]
+    with run_up(tmp_path, ports) as up:
+        read_welcome(up)
+        with run_up(tmp_path, ports) as second:
+            errors = refusal(second)
+        assert errors.startswith(f"Error: the cluster in {tmp_path} is running: m1 is process ")
+        assert all(is_healthy(port) for port in ports[:3])
+
+
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = [port, *(free_port() for _ in range(5))]
         with run_up(tmp_path, ports) as up:
-            assert up.stdout is not None
-            assert up.stderr is not None
-            output, errors = up.stdout.read(), up.stderr.read()
-            assert up.wait(END_S_MAX) == 1
-    assert output == ""
+            errors = refusal(up)
     assert errors.startswith(f"Error: port {port} of 127.0.0.1 cannot be had")
 
 
@@ -170,11 +187,7 @@ def test_a_member_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: 
     with run_up(tmp_path, ports) as up:
         read_welcome(up)
     with socket.create_server(("127.0.0.1", ports[1])), run_up(tmp_path, ports) as up:
-        assert up.stdout is not None
-        assert up.stderr is not None
-        output, errors = up.stdout.read(), up.stderr.read()
-        assert up.wait(END_S_MAX) == 1
-    assert output == ""
+        errors = refusal(up)
     assert errors.startswith("Error: m2 did not start. The end of ")
     assert "address already in use" in errors
     assert not any(is_healthy(port) for port in ports[:3])

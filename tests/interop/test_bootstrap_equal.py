@@ -97,6 +97,43 @@ def test_two_members_with_one_url(tmp_path: Path) -> None:
     assert "has duplicate url" in told[1][0][1]
 
 
+def test_one_member_with_one_url_twice(tmp_path: Path) -> None:
+    told = compare(tmp_path, ["--initial-cluster=x={own},x={own}"])
+    assert "failed to resolve" in told[1][0][1]
+
+
+def test_an_initial_cluster_that_was_not_filled_in_founds_nothing(tmp_path: Path) -> None:
+    told = compare(tmp_path, ["--initial-cluster="])
+    assert "couldn't find local name" in told[1][0][1]
+
+
+@pytest.mark.parametrize("text", ["m1=http://127.0.0.1:1", "x={own},y={own}"])
+def test_who_joins_must_name_itself_and_no_url_twice(tmp_path: Path, text: str) -> None:
+    compare(tmp_path, [f"--initial-cluster={text}", "--initial-cluster-state=existing"])
+
+
+def test_a_data_directory_that_is_open_to_others_is_told(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    told = []
+    for kind in ("stock3.5", "kvorum3.5"):
+        server = starts(tmp_path, kind, [], ports)
+        for mode in (0o700, 0o755):
+            server.data_dir.mkdir(exist_ok=True)
+            server.data_dir.chmod(mode)
+            server.log_path.unlink(missing_ok=True)
+            server.start()
+            server.wait_ready()
+            server.stop()
+            records = [
+                json.loads(line) for line in server.log_text().splitlines() if line[:1] == "{"
+            ]
+            lines = [one for one in records if one["msg"] == "check file permission"]
+            told.append([one["error"].replace(str(server.data_dir), "<dir>") for one in lines])
+    assert told[:2] == told[2:]
+    assert told[0] == []
+    assert "drwxr-xr-x" in told[1][0]
+
+
 def test_a_url_that_is_advertised_but_not_in_the_initial_cluster(tmp_path: Path) -> None:
     flags = ["--initial-cluster=x={own}", "--initial-advertise-peer-urls=http://127.0.0.1:1"]
     compare(tmp_path, flags)

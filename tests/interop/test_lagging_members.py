@@ -33,6 +33,9 @@ KVORUM_BEHIND = 500
 BIG_VALUE = 100_000
 BIG_COUNT = 200
 PASS_S = 60.0
+SNAPSHOT_PATH = "/raft/snapshot"
+SLOW_BYTES_PER_S = 3_000_000
+"""So that sending the big database takes 7 s."""
 
 DIRECTIONS = [
     ("stock3.5", "stock3.5", "kvorum3.5"),
@@ -78,6 +81,11 @@ def had_snapshot(cluster: Cluster, index: int) -> bool:
     return "applied snapshot" in log or "finished applying incoming snapshot" in log
 
 
+def wait_snapshot(cluster: Cluster, index: int) -> None:
+    """Return once the member says that it has used a snapshot; stock serves from it before."""
+    wait_for(lambda: had_snapshot(cluster, index) or None, PASS_S, "no snapshot was used")
+
+
 def keeps_serving(cluster: Cluster, index: int) -> None:
     """The member takes writes and goes on with the others; also after a restart."""
     with Calls(cluster.targets[index]) as calls:
@@ -99,7 +107,7 @@ def test_a_member_that_was_away_gets_the_database(kinds: tuple[str, ...]) -> Non
         write_far_ahead(cluster)
         cluster.restart(LAST)
         cluster.wait_equal_hashes()
-        assert had_snapshot(cluster, LAST)
+        wait_snapshot(cluster, LAST)
         keeps_serving(cluster, LAST)
 
 
@@ -130,7 +138,7 @@ def test_watches_of_a_member_that_gets_the_database_go_on_in_order(kinds: tuple[
                 # Stock of these versions tells its watchers everything once more after it.
                 assert sorted(set(watch.seen)) == sorted(watches[0].seen)
         assert len(watches[0].seen) == len(set(watches[0].seen)) >= behind
-        assert had_snapshot(cluster, LAST)
+        wait_snapshot(cluster, LAST)
         cluster.wait_equal_hashes()
 
 
@@ -153,7 +161,7 @@ def test_a_new_member_that_needs_the_database_joins(kinds: tuple[str, ...]) -> N
         cluster.start(index)
         cluster.wait_healthy()
         cluster.wait_equal_hashes()
-        assert had_snapshot(cluster, index)
+        wait_snapshot(cluster, index)
         keeps_serving(cluster, index)
 
 
@@ -196,7 +204,7 @@ def test_a_transfer_that_breaks_off_is_begun_again(kinds: tuple[str, ...]) -> No
         state = {"sent": 0, "broken": 0}
 
         def change(path: str, data: bytes) -> bytes:
-            if path != "/raft/snapshot" or state["broken"] == len(breaks_at):
+            if path != SNAPSHOT_PATH or state["broken"] == len(breaks_at):
                 return data
             state["sent"] += len(data)
             if state["sent"] > breaks_at[state["broken"]] + rng.randrange(1000):
@@ -209,7 +217,7 @@ def test_a_transfer_that_breaks_off_is_begun_again(kinds: tuple[str, ...]) -> No
         cluster.restart(LAST)
         cluster.wait_equal_hashes()
         assert state["broken"] == len(breaks_at)
-        assert had_snapshot(cluster, LAST)
+        wait_snapshot(cluster, LAST)
         assert not leftovers(cluster)
         keeps_serving(cluster, LAST)
 
@@ -227,9 +235,7 @@ def test_a_damaged_transfer_is_not_used(kinds: tuple[str, ...]) -> None:
         state = {"sent": 0, "damaged": 0}
 
         def change(path: str, data: bytes) -> bytes:
-            if not path:
-                return data
-            if path != "/raft/snapshot":
+            if path != SNAPSHOT_PATH:
                 return data
             at, state["sent"] = state["sent"], state["sent"] + len(data)
             if state["damaged"] == len(damages):
@@ -299,26 +305,68 @@ def test_another_leader_sends_the_database_when_the_sender_is_killed(
 ) -> None:
     with start_cluster(kinds, flags_of=flags_of, proxied=True) as cluster:
         with_big_database(cluster)
-        state = {"sent": 0}
-
-        def slow(path: str, data: bytes) -> bytes:
-            if path == "/raft/snapshot":
-                state["sent"] += len(data)
-            return data
-
-        proxy_of(cluster).change = slow
-        proxy_of(cluster).link(0, LAST).delay_s = (0.05, 0.05)
+        sent = count_snapshot_bytes(cluster)
+        proxy_of(cluster).link(0, LAST).bytes_per_s = SLOW_BYTES_PER_S
         cluster.members[LAST].start()
-        wait_for(
-            lambda: True if state["sent"] > 2_000_000 else None, PASS_S, "nothing is being sent"
-        )
+        wait_for(lambda: True if sum(sent) > 2_000_000 else None, PASS_S, "nothing is being sent")
         cluster.kill(0)
+        assert sum(sent) < BIG_VALUE * BIG_COUNT, "the sender was done before it was killed"
+        assert not had_snapshot(cluster, LAST)
         proxy_of(cluster).heal()
         cluster.wait_healthy(1, LAST)
         cluster.wait_equal_hashes([1, LAST])
+        wait_snapshot(cluster, LAST)
         cluster.restart(0)
         cluster.wait_equal_hashes()
         assert not leftovers(cluster)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kinds", INTERRUPTED, ids="+".join)
+def test_a_sender_that_falls_silent_is_given_up(kinds: tuple[str, ...]) -> None:
+    """Its connection stays open, as it does when a machine is gone: the receiver drops what it has.
+
+    Stock's receiver does so too, after 5 s without a byte.
+    """
+    with start_cluster(kinds, flags_of=flags_of, proxied=True) as cluster:
+        with_big_database(cluster)
+        sent = count_snapshot_bytes(cluster)
+        proxy_of(cluster).link(0, LAST).bytes_per_s = SLOW_BYTES_PER_S
+        cluster.members[LAST].start()
+        wait_for(lambda: True if sum(sent) > 2_000_000 else None, PASS_S, "nothing is being sent")
+        partial = started_files(cluster)
+        assert partial
+        cluster.pause(0)
+        wait_for(
+            lambda: None if set(partial) & set(started_files(cluster)) else True,
+            PASS_S,
+            "what a silent sender has begun is kept",
+        )
+        proxy_of(cluster).heal()
+        cluster.wait_equal_hashes([1, LAST])
+        wait_snapshot(cluster, LAST)
+        cluster.resume(0)
+        cluster.wait_equal_hashes()
+        assert not leftovers(cluster)
+
+
+def count_snapshot_bytes(cluster: Cluster) -> list[int]:
+    """The sizes of the pieces of databases that are sent from now on, in a list that grows."""
+    sizes: list[int] = []
+
+    def note(path: str, data: bytes) -> bytes:
+        if path == SNAPSHOT_PATH:
+            sizes.append(len(data))
+        return data
+
+    proxy_of(cluster).change = note
+    return sizes
+
+
+def started_files(cluster: Cluster) -> list[str]:
+    """Files that databases are being received into, at the last member."""
+    folder = cluster.members[LAST].data_dir / "member" / "snap"
+    return [path.name for path in folder.glob("tmp*")]
 
 
 _numbers = count()

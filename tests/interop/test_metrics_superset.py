@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from kvorum.proto import rpc_pb2 as rpc
+from tests.cluster import start_cluster, wait_for
 from tests.interop.etcdctl_runner import SAME_IDENTITY
 from tests.robustness.calls import Calls
 from tests.servers import Server, start_server
@@ -72,6 +73,14 @@ EQUAL_VALUES = (
     "grpc_server_msg_sent_total",
     "grpc_server_started_total",
 )
+
+BETWEEN_MEMBERS = (
+    "etcd_network_active_peers",
+    "etcd_network_peer_received_bytes_total",
+    "etcd_network_peer_round_trip_time_seconds",
+    "etcd_network_peer_sent_bytes_total",
+)
+PROBED_S = 30.0
 
 V2_STORE = "etcd_server_apply_duration_seconds"
 """Stock 3.5 publishes itself through the v2 store: a row that a request of its own has here."""
@@ -241,3 +250,49 @@ def test_dashboards_and_alerts_find_what_they_ask_for(
         assert ours[name].values, name
     assert ours["process_resident_memory_bytes"].values["process_resident_memory_bytes", ()] > 2**20
     assert ours["process_open_fds"].values["process_open_fds", ()] > 3
+
+
+def test_what_goes_between_members_is_counted_as_stock_counts_it() -> None:
+    """By a stock member and by ours, of each other."""
+    with start_cluster(["stock3.5", "kvorum3.5"]) as cluster:
+        with Calls(cluster.members[0].target) as calls:
+            for _ in range(20):
+                calls.put(b"k", b"x" * 10_000)
+
+        def both_probed() -> list[dict[str, Shown]] | None:
+            shown = [scrape(member) for member in cluster.members]
+            probed = [one[BETWEEN_MEMBERS[2]].values for one in shown if BETWEEN_MEMBERS[2] in one]
+            return shown if len(list(filter(None, probed))) == 2 else None
+
+        shown = wait_for(both_probed, PROBED_S, "no round trip was measured")
+        ids = [f"{cluster.status(index).header.member_id:x}" for index in (0, 1)]
+        leads = cluster.wait_leader()
+    for own, other in ((0, 1), (1, 0)):
+        families = shown[own]
+        names = {ids[own]: "own", ids[other]: "other"}
+        rows = {
+            (name, tuple((label, names.get(value, value)) for label, value in labels))
+            for family in BETWEEN_MEMBERS
+            for name, labels in families[family].values
+        }
+        rows.discard(("etcd_network_peer_received_bytes_total", (("From", "0"),)))
+        assert rows == {
+            ("etcd_network_active_peers", (("Local", "own"), ("Remote", "other"))),
+            ("etcd_network_peer_received_bytes_total", (("From", "other"),)),
+            ("etcd_network_peer_round_trip_time_seconds_count", (("To", "other"),)),
+            ("etcd_network_peer_sent_bytes_total", (("To", "other"),)),
+        }
+        assert value_of(families, "etcd_network_active_peers") == 1
+        assert value_of(families, "etcd_server_has_leader") == 1
+        assert value_of(families, "etcd_server_is_leader") == (own == leads)
+        assert value_of(families, "etcd_server_proposals_pending") == 0
+        assert value_of(families, "etcd_server_leader_changes_seen_total") == 1
+    sent = value_of(shown[leads], "etcd_network_peer_sent_bytes_total")
+    received = sum(shown[1 - leads]["etcd_network_peer_received_bytes_total"].values.values())
+    assert sent == pytest.approx(received, rel=0.2)
+    assert received > 200_000
+
+
+def value_of(families: dict[str, Shown], family: str) -> float:
+    (value,) = families[family].values.values()
+    return value

@@ -194,6 +194,16 @@ def test_a_sender_with_no_version_that_can_be_read_is_refused(pair: Pair) -> Non
     assert (status, text) == (412, b"incompatible version\n")
 
 
+def test_a_follower_refuses_to_renew_a_lease_as_stock_does(pair: Pair) -> None:
+    (row,) = [row for row in SHARED if row.path == "/leases" and row.to_leader]
+    told = {}
+    for asked in (STOCK, OURS):
+        pair.cluster.move_leader(1 - asked)
+        told[asked] = ask(pair.cluster.members[asked], pair.words(asked), row)
+    assert told[STOCK] == told[OURS]
+    assert told[OURS][:2] == (400, b"not a primary lessor\n")
+
+
 @pytest.mark.parametrize("version", ["3.5", "3.4"])
 def test_what_only_a_leader_can_answer_is_answered_as_stock_does(version: str) -> None:
     found = []

@@ -109,7 +109,7 @@ def test_stock_finds_our_files_of_other_page_sizes_sound(tmp_path: Path, page_si
     assert_status_is_stocks(write(tmp_path / "db", FILES["overflow"], page_size))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     sizes=st.lists(st.integers(0, 6000) | st.integers(0, 100), max_size=120),
     names=st.dictionaries(st.binary(min_size=1, max_size=5000), st.binary(max_size=900)),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from tests.stock import stock_34, stock_35
 DEADLINE_S = 30.0
 POLL_S = 0.02
 LOG_TAIL_CHARS = 4000
+DOCS = Path(__file__).parents[2] / "docs"
 
 OURS = (sys.executable, "-m", "kvorum.cli.etcdctl")
 
@@ -93,6 +96,24 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
     while not condition():
         assert time.monotonic() < give_up, f"not within {deadline_s} s: {what}"
         time.sleep(POLL_S)
+
+
+def script_of(page: str, program: Path) -> Path:
+    """The one shell script on a page of docs/, as a program that can be run."""
+    text = (DOCS / page).read_text()
+    (script,) = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", text, re.DOTALL)
+    program.write_text(script)
+    program.chmod(0o755)
+    return program
+
+
+def path_with_etcdctl(folder: Path) -> str:
+    """A PATH on which our etcdctl comes first."""
+    folder.mkdir()
+    program = folder / "etcdctl"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kvorum.cli.etcdctl "$@"\n')
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Rows B1, B2, B5, B8 to B12 of the mission: backups taken, and a cluster brought back from one."""
+"""Rows B1, B2, B4, B5, B8 to B12 of the mission: backups, and a cluster brought back from one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.calls import Calls
-from tests.runbook.commands import etcdctl, is_well, output_of, own_address, wait_until
+from tests.runbook.commands import (
+    etcdctl,
+    is_well,
+    output_of,
+    own_address,
+    path_with_etcdctl,
+    script_of,
+    wait_until,
+)
 from tests.runbook.test_restoring import etcdutl
 from tests.servers import free_port, server_command, server_environment, start_server
 from tests.stock import stock_34, stock_35
@@ -80,6 +88,60 @@ def test_B5_a_volume_snapshot_is_a_backup(tmp_path: Path) -> None:
             shutil.copytree(server.data_dir, tmp_path / "data")
         finally:
             server.process.send_signal(signal.SIGCONT)
+    with start_server(data_dir=tmp_path / "data") as server:
+        assert (keys_of(server.target), hash_of(server.target)) == (keys, value)
+
+
+def decrypt(encrypted: Path, key: Path, plain: Path) -> bool:
+    """openssl enc -d … -in etcd-….db.enc -out backup.db"""
+    words = ("-d", "-aes-256-cbc", "-pbkdf2", "-pass", f"file:{key}")
+    done = subprocess.run(
+        ["openssl", "enc", *words, "-in", str(encrypted), "-out", str(plain)],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_B4_backups_are_made_by_the_clock_and_encrypted(tmp_path: Path) -> None:
+    """The script of docs/backups.md, run as cron does: again and again, with no terminal."""
+    program, folder = script_of("backups.md", tmp_path / "etcd-backup"), tmp_path / "backups"
+    folder.mkdir()
+    for name in ("backup.key", "other.key"):
+        make = ["openssl", "rand", "-hex", "-out", str(tmp_path / name), "32"]
+        subprocess.run(make, check=True, timeout=30)
+    with start_server() as server:
+        fill(server.target)
+        env = server_environment(
+            {
+                "PATH": path_with_etcdctl(tmp_path / "bin"),
+                "ETCDCTL_ENDPOINTS": server.client_url,
+                "ETCD_BACKUP_KEY": str(tmp_path / "backup.key"),
+                "ETCD_BACKUP_KEEP": "2",
+                "TMPDIR": str(tmp_path),
+            }
+        )
+        made = []
+        for number in range(3):
+            output_of(f"--endpoints={server.target}", "put", "round", str(number))
+            subprocess.run(
+                [program, folder], env=env, stdin=subprocess.DEVNULL, check=True, timeout=60
+            )
+            made.append(max(folder.iterdir()))
+        keys, value = keys_of(server.target), hash_of(server.target)
+    assert sorted(folder.iterdir()) == made[1:], "the newest two are kept, and nothing else"
+    assert made[0] < made[1] < made[2]
+    assert not list(tmp_path.rglob("*.db")), "no plain file is left"
+    assert b"value 7" not in made[2].read_bytes()
+
+    plain = tmp_path / "backup.db"
+    if decrypt(made[2], tmp_path / "other.key", plain):  # one wrong key in 256 fits by its padding
+        assert restore(plain, tmp_path / "data").returncode == 1
+    assert decrypt(made[2], tmp_path / "backup.key", plain)
+    assert b"value 7" in plain.read_bytes()
+    assert restore(plain, tmp_path / "data").returncode == 0
     with start_server(data_dir=tmp_path / "data") as server:
         assert (keys_of(server.target), hash_of(server.target)) == (keys, value)
 

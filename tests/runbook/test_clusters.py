@@ -1,4 +1,4 @@
-"""Rows S3, S4 and S5 of the mission: clusters of several members, and ways to find them."""
+"""Rows T1, S3, S4 and S5 of the mission: clusters of several members, and ways to find them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from tests.servers import start_server
 @pytest.mark.parametrize(
     "size", [3, pytest.param(5, marks=pytest.mark.slow)], ids=["three", "five"]
 )
-def test_S3_a_cluster_from_static_member_information(size: int) -> None:
-    """etcd --name … --initial-advertise-peer-urls … --initial-cluster infra0=…,infra1=…,…"""
+def test_T1_S3_a_cluster_from_static_member_information(size: int) -> None:
+    """etcd --name … --initial-advertise-peer-urls … --initial-cluster infra0=…,infra1=…,…
+
+    Led, replicated to all, and serving without a minority of its members.
+    """
     with start_cluster(["kvorum"] * size) as cluster:
         for index, target in enumerate(cluster.targets):
             assert output_of(f"--endpoints={target}", "put", f"k{index}", "v") == "OK\n"

@@ -1,4 +1,7 @@
-"""Rows T1, T2 and T6 of the mission: the programs and the library, as far as one member goes."""
+"""Rows T1, T2 and T6 of the mission: the programs and the library, as far as one member goes.
+
+What of T1 needs several members is in test_clusters.
+"""
 
 from __future__ import annotations
 

@@ -1,19 +1,31 @@
-"""Rows of the upgrade guides that one member fulfils: U4, U5, U8, U10, U12, U14, U15."""
+"""Rows of the upgrade guides that one member fulfils: U4, U5, U8 to U15."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
+import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import grpc
 import pytest
 
+from kvorum.client import (
+    Client,
+    ClientClosedError,
+    ClientOptions,
+    ConnectDeadlineError,
+    DeadlineExceededError,
+)
 from tests.robustness.calls import Calls, status_of
 from tests.runbook.commands import (
     CLIENTS,
+    DEADLINE_S,
     etcdctl,
     get,
     output_of,
@@ -21,7 +33,15 @@ from tests.runbook.commands import (
     running_etcd,
     wait_until,
 )
-from tests.servers import Server, server_command, start_server, under_test_is_stock
+from tests.servers import (
+    Server,
+    free_port,
+    is_healthy,
+    server_command,
+    server_environment,
+    start_server,
+    under_test_is_stock,
+)
 from tests.stock import require_stock_34, require_stock_35
 
 MIB = 1 << 20
@@ -140,6 +160,74 @@ def test_U10_max_request_bytes_can_be_set() -> None:
     assert status_of(caught.value) == (INVALID_ARGUMENT, "etcdserver: request is too large")
 
 
+@pytest.mark.parametrize(
+    ("emulated", "prefixes"),
+    [("3.4", {"/v3", "/v3beta"}), ("3.5", {"/v3", "/v3beta"}), ("3.6", {"/v3", "/v3beta"})],
+)
+def test_U9_from_3_4_on_the_gateway_is_at_v3(emulated: str, prefixes: set[str]) -> None:
+    """3.2 and 3.3 are in the walk through the guide."""
+    if under_test_is_stock():
+        pytest.skip("stock etcd is the version that it is")
+    with start_server(extra_flags=[f"--emulated-version={emulated}"]) as server:
+        found = set()
+        for prefix in ("/v3alpha", "/v3beta", "/v3"):
+            connection = http.client.HTTPConnection("127.0.0.1", server.client_port, timeout=10)
+            try:
+                connection.request("POST", f"{prefix}/kv/range", '{"key":"Zm9v"}')
+                if connection.getresponse().status == 200:
+                    found.add(prefix)
+            finally:
+                connection.close()
+        assert found == prefixes
+
+
+async def test_U11_a_snapshot_that_takes_too_long_raises_the_deadline_error(server: Server) -> None:
+    with Calls(server.target) as calls:
+        for number in range(8):
+            calls.put(b"u11/%d" % number, b"x" * MIB)
+    async with Client([server.target]) as client:
+        with pytest.raises(DeadlineExceededError, match="context deadline exceeded"):
+            async for _ in client.maintenance.snapshot(timeout_s=0.001):
+                pass
+
+
+async def test_U11_a_snapshot_that_is_cancelled_raises_what_python_raises(server: Server) -> None:
+    started = asyncio.Event()
+
+    async def take(client: Client) -> None:
+        async for _ in client.maintenance.snapshot():
+            started.set()
+            await asyncio.Event().wait()
+
+    async with Client([server.target]) as client:
+        task = asyncio.create_task(take(client))
+        async with asyncio.timeout(20):
+            await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.kv.put(b"u11", b"after")).header.revision > 0
+
+
+async def test_U11_a_dial_that_takes_too_long_is_a_deadline_error() -> None:
+    """Something listens there, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = f"127.0.0.1:{mute.getsockname()[1]}"
+        async with Client([endpoint], options=ClientOptions(timeout_s=0.5)) as client:
+            with pytest.raises(ConnectDeadlineError, match="context deadline exceeded") as caught:
+                await client.kv.get(b"k")
+    assert isinstance(caught.value, DeadlineExceededError)
+    assert caught.value.maybe_done is False
+
+
+async def test_U11_a_client_that_was_closed_says_so(server: Server) -> None:
+    client = Client([server.target])
+    await client.kv.get(b"k")
+    await client.close()
+    with pytest.raises(ClientClosedError, match="the client connection is closing"):
+        await client.kv.get(b"k")
+
+
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 def test_U12_timetolive_of_an_expired_lease_says_so(
     server: Server, client: tuple[str, ...]
@@ -157,35 +245,62 @@ def test_U12_timetolive_of_an_expired_lease_says_so(
     assert unknown == "lease 2d8257079fa1bc0c already expired\n"
 
 
-def test_U14_a_member_without_its_database_beside_a_snapshot_says_why_it_does_not_start() -> None:
-    with start_server(extra_flags=["--snapshot-count=10"]) as server:
-        with Calls(server.target) as calls:
-            for number in range(40):
-                calls.put(b"%d" % number, b"")
-        folder = server.data_dir / "member" / "snap"
-        wait_until(lambda: list(folder.glob("*.snap")), "a raft snapshot is made")
-        server.terminate()
-        (folder / "db").unlink()
-        server.start()
-        assert server.wait_exit() != 0
-        text = server.log_text()
-        if under_test_is_stock():
-            return  # it panics, and says "file does not exist"
-        assert f"{folder}/db" in text
-        assert "database file of the backend is missing, but there is a raft snapshot" in text
-        assert "restore the member from a backup" in text
-        assert not (folder / "db").exists()
+def test_U13_debug_logging_is_off_unless_asked_for(server: Server) -> None:
+    assert '"level":"info"' in server.log_text()
+    assert '"level":"debug"' not in server.log_text()
+    quiet = etcdctl(f"--endpoints={server.target}", "get", "u13")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    loud = etcdctl(f"--endpoints={server.target}", "--debug", "get", "u13")
+    assert loud.returncode == 0
+    assert server.target in loud.stdout + loud.stderr
+    with start_server(extra_flags=["--log-level=debug"]) as asked:
+        output_of(f"--endpoints={asked.target}", "put", "u13", "not to be told")
+        lines = [line for line in asked.log_text().splitlines() if '"level":"debug"' in line]
+        assert any("/etcdserverpb.KV/Put" in line for line in lines)
+        assert "not to be told" not in asked.log_text()
+
+
+def test_U13_log_output_is_selectable(tmp_path: Path) -> None:
+    """One file or several, the standard output, the standard error; and how much is told."""
+    ready = "ready to serve client requests"
+    files = [tmp_path / "one.log", tmp_path / "two.log"]
+    outputs = f"--log-outputs={files[0]},{files[1]}"
+    with start_server(extra_flags=[outputs]) as server:
+        assert all(ready in file.read_text() for file in files)
+        assert ready not in server.log_text()
+    for flags, stream in ((["--log-outputs=stdout"], 0), (["--log-outputs=stderr"], 1), ([], 1)):
+        ports = [free_port(), free_port()]
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        listen = [f"--listen-client-urls={urls[0]}", f"--advertise-client-urls={urls[0]}"]
+        process = subprocess.Popen(
+            [*server_command(), *listen, f"--listen-peer-urls={urls[1]}", *flags],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=server_environment({"ETCD_DATA_DIR": str(tmp_path / f"{ports[0]}")}),
+        )
+        try:
+            wait_until(lambda port=ports[0]: is_healthy(port), "the member is well")
+        finally:
+            process.terminate()
+            told = process.communicate(timeout=DEADLINE_S)
+        assert ready.encode() in told[stream]
+        assert ready.encode() not in told[1 - stream]
+    with start_server(extra_flags=["--log-level=error"]) as server:
+        assert server.log_text() == ""
 
 
 def stock_of(version: str) -> str:
     return str((require_stock_34() if version == "3.4" else require_stock_35()).etcd)
 
 
-@pytest.mark.parametrize("version", ["3.4", "3.5"])
-def test_U14_a_directory_of_stock_etcd_without_its_database_is_refused_as_well(
-    version: str,
+@pytest.mark.parametrize("written_by", ["ours", "3.4", "3.5"])
+def test_U14_a_member_without_its_database_beside_a_snapshot_says_why_it_does_not_start(
+    written_by: str,
 ) -> None:
-    with start_server(stock_of(version), extra_flags=["--snapshot-count=10"]) as server:
+    kind = "kvorum" if written_by == "ours" else stock_of(written_by)
+    with start_server(kind, extra_flags=["--snapshot-count=10"]) as server:
         with Calls(server.target) as calls:
             for number in range(40):
                 calls.put(b"%d" % number, b"")
@@ -197,6 +312,8 @@ def test_U14_a_directory_of_stock_etcd_without_its_database_is_refused_as_well(
         server.start()
         assert server.wait_exit() != 0
         text = server.log_text()
+        if under_test_is_stock():
+            return  # it panics, and says "file does not exist"
         assert f"{folder}/db" in text
         assert "database file of the backend is missing, but there is a raft snapshot" in text
         assert "restore the member from a backup" in text

@@ -12,13 +12,21 @@ from kvorum.errors import WireError
 from tests.robustness.calls import Calls
 
 PAUSE_S = 0.01
+FOLLOW_S = 0.2
 
 
 class Writer:
-    """Writes `writer/<number>` one after the other while the block runs."""
+    """Writes `writer/<number>` one after the other while the block runs.
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    Args:
+        follow_members: ask the cluster for its members now and then, as they are replaced.
+    """
+
+    def __init__(self, endpoints: Sequence[str], *, follow_members: bool = False) -> None:
         self._endpoints = list(endpoints)
+        self._options = ClientOptions(
+            timeout_s=2.0, auto_sync_interval_s=FOLLOW_S if follow_members else None
+        )
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._stopping = threading.Event()
         self.acknowledged: list[int] = []
@@ -30,6 +38,10 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write no more; may be called twice."""
         self._stopping.set()
         self._thread.join()
 
@@ -41,7 +53,7 @@ class Writer:
 
     async def _run(self) -> None:
         number = 0
-        async with Client(self._endpoints, options=ClientOptions(timeout_s=2.0)) as client:
+        async with Client(self._endpoints, options=self._options) as client:
             while not self._stopping.is_set():
                 number += 1
                 try:

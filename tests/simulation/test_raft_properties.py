@@ -19,7 +19,6 @@ _quick = settings(
     max_examples=_RUNS or 100,
     derandomize=not _RUNS,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

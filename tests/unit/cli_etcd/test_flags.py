@@ -17,6 +17,7 @@ from kvorum.cli.etcd.flags import (
 )
 from kvorum.cli.etcd.help import USAGE, help_text, version_text
 from kvorum.embed.config import Config
+from kvorum.embed.config_cluster import founding_cluster
 from kvorum.embed.config_table import SUPPORTED
 from kvorum.embed.config_table_later import NOT_YET
 from kvorum.errors import ConfigError
@@ -142,6 +143,19 @@ def test_the_initial_cluster_follows_the_name_unless_given() -> None:
     assert config().initial_cluster == "default=http://localhost:2380"
     assert config("--name=a").initial_cluster == ""
     assert config("--name=a", "--initial-cluster=a=http://h:1").initial_cluster == "a=http://h:1"
+
+
+def test_an_initial_cluster_that_is_given_empty_names_nobody() -> None:
+    """Who forgot to fill it in would found a cluster of one for each member."""
+    with pytest.raises(ConfigError, match="couldn't find local name"):
+        founding_cluster(config("--name=a", "--initial-cluster="))
+
+
+def test_an_empty_list_of_urls_changes_nothing() -> None:
+    given = ("--listen-peer-urls=http://127.0.0.1:1", "--initial-advertise-peer-urls=http://a:1")
+    empty = ("--listen-peer-urls=", "--initial-advertise-peer-urls", "")
+    assert config(*given, *empty) == config(*given)
+    assert config(*empty) == config()
 
 
 def test_advertised_urls_keep_stocks_defaults_when_not_given() -> None:

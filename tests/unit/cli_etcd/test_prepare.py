@@ -92,3 +92,9 @@ def test_a_failed_start_is_told_in_stocks_two_lines() -> None:
         (Level.FATAL, "discovery failed"),
     ]
     assert {str(event.fields["error"]) for event in seen} == {str(error)}
+
+
+def test_what_the_system_refused_is_told_without_the_words_of_python() -> None:
+    seen: list[Event] = []
+    log_start_failure(Logger(seen.append), NotADirectoryError(20, "Not a directory", "/a/wal"))
+    assert [dict(one.fields)["error"] for one in seen] == ["/a/wal: not a directory"] * 2

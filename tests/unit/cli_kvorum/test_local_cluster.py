@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import kvorum
 from kvorum.cli.kvorum.program import run
 from kvorum.ops.local_cluster import LocalCluster
 from kvorum.ops.local_member import LocalClusterError
+from kvorum.proto.versions import DEFAULT_SERVER_VERSION
 from tests.servers import free_port
 
 
@@ -37,6 +39,12 @@ def test_help_tells_the_actions(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_program_tells_its_commands(capfd: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "local-cluster" in capfd.readouterr().out
+
+
+def test_the_program_tells_its_own_version(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["version"]) == 0
+    told = f"kvorum version: {kvorum.__version__}\nAPI version: {DEFAULT_SERVER_VERSION.short}\n"
+    assert capfd.readouterr().out == told
 
 
 def test_an_unknown_action_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
@@ -99,3 +107,10 @@ def test_actions_are_given_the_flags_of_the_members(tmp_path: Path) -> None:
     flags = ["--snapshot-count=100"]
     LocalCluster(tmp_path, client_ports=ports(3), peer_ports=ports(3), extra_flags=flags)
     assert LocalCluster.opened(tmp_path).member(2).command()[-1] == "--snapshot-count=100"
+
+
+def test_start_with_a_number_says_what_does_that(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "`restart N` starts one" in refused(capfd, "start", "2", f"--folder={tmp_path}")
+    assert list(tmp_path.iterdir()) == []

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from kvorum.cli.shared.gonum import (
     GoParseError,
-    format_duration,
-    format_size,
     parse_bool,
     parse_duration_ns,
     parse_int,
     parse_uint,
 )
+from kvorum.gotext import format_duration, format_size
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,24 @@ def test_the_version_never_falls() -> None:
     assert next_cluster_version(Version(3, 6, 0), [Version(3, 5, 0)]) is None
 
 
+def test_the_version_falls_when_it_may_from_3_6_at_once_and_from_3_5_when_all_have_moved() -> None:
+    v3_4, v3_5, v3_6 = (Version(3, minor, 1) for minor in (4, 5, 6))
+    assert next_cluster_version(v3_6.cluster, [v3_6, v3_6], v3_5.cluster) == v3_5.cluster
+    assert next_cluster_version(v3_5.cluster, [v3_5, v3_4], v3_4.cluster) is None
+    assert next_cluster_version(v3_5.cluster, [v3_4, None], v3_4.cluster) is None
+    assert next_cluster_version(v3_5.cluster, [v3_4, v3_4], v3_4.cluster) == v3_4.cluster
+    assert next_cluster_version(v3_4.cluster, [v3_4, v3_4], v3_4.cluster) is None
+
+
+def test_a_program_of_the_version_that_its_cluster_goes_down_to_may_run() -> None:
+    v3_4, v3_5, v3_6 = (Version(3, minor) for minor in (4, 5, 6))
+    check_not_downgraded(Version(3, 4, 23), v3_5, v3_4)
+    with pytest.raises(DowngradeError):
+        check_not_downgraded(Version(3, 3), v3_5, v3_4)
+    with pytest.raises(DowngradeError, match=r"determined cluster version 3\.6"):
+        check_not_downgraded(v3_5, v3_6, v3_5)  # its version falls first
+
+
 def test_a_program_older_than_its_cluster_refuses_to_run() -> None:
     check_not_downgraded(Version(3, 6, 0), None)
     check_not_downgraded(Version(3, 6, 0), Version(3, 6, 0))

@@ -60,6 +60,11 @@ def test_without_an_initial_cluster_the_member_is_alone() -> None:
             f"initial cluster b={_PEER},default={_PEER} has duplicate url",
         ),
         (
+            {"initial_cluster": f"default={_PEER},default={_PEER}"},
+            f"failed to resolve {_PEER} to match --initial-cluster=default={_PEER} "
+            f'(len(["{_PEER}"]) != len(["{_PEER}" "{_PEER}"]))',
+        ),
+        (
             {
                 "initial_cluster": f"default={_PEER}",
                 "initial_advertise_peer_urls": (_PEER, "http://127.0.0.1:45972"),

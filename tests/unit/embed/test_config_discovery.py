@@ -57,6 +57,7 @@ def test_the_section_of_the_file_is_the_same(tmp_path: Path) -> None:
     assert (config.discovery_cert, config.discovery_key) == ("c.crt", "c.key")
     assert config.discovery_cacert == "ca.crt"
     assert (config.discovery_user, config.discovery_password) == ("root", "secret")
+    assert "secret" not in repr(config)
 
 
 def test_what_a_section_of_the_file_cannot_hold_is_refused(tmp_path: Path) -> None:

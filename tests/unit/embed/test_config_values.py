@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvorum.embed.config_values import (
-    format_duration,
     parse_bool,
     parse_duration_ns,
     parse_int,
     parse_uint,
 )
 from kvorum.errors import ConfigError
+from kvorum.gotext import format_duration
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def test_one_of_several_outputs_may_be_rotated(
     path = tmp_path / "etcd.log"
     text = '{"maxsize": 1, "maxbackups": 2}'
     log = open_log(Settings((str(path), "stderr"), True, text))
-    for _ in range(2500):
-        log.logger.info("x" * 1000)
+    for number in range(2500):
+        log.logger.info(f"{number:04}" + "x" * 996)  # of equal ones not all are written
     log.close()
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3

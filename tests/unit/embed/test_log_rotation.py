@@ -135,6 +135,16 @@ def test_old_files_are_compressed(path: Path) -> None:
         assert gzip.decompress((path.parent / name).read_bytes()).decode() == LINE * 10
 
 
+def test_an_old_file_that_is_compressed_already_is_not_overwritten(path: Path) -> None:
+    now = datetime.now(UTC)
+    for ms in range(2000):
+        stamp = f"{now + timedelta(milliseconds=ms):%Y-%m-%dT%H-%M-%S.%f}"[:-3]
+        path.with_name(f"{path.stem}-{stamp}.log.gz").touch()
+    write(path, 15)
+    (name,) = [name for name in old_files(path) if name.endswith(".log")]
+    assert f"{name}.gz" not in old_files(path)
+
+
 def test_names_are_in_local_time_where_that_is_asked_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

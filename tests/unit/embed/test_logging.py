@@ -68,7 +68,25 @@ def test_lines_below_the_level_are_not_written(tmp_path: Path) -> None:
     log.logger.error("d")
     log.close()
     assert [line["msg"] for line in lines(path)] == ["c", "d"]
-    assert not log.logger.enabled(Level.INFO)
+    assert not log.logger.takes(Level.INFO, "e")
+
+
+def test_of_many_lines_alike_in_a_second_a_hundredth_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("kvorum.server.log.time.monotonic", lambda: now_s)
+    path = tmp_path / "log"
+    log = open_log(Settings(log_outputs=(str(path),)))
+    part = log.logger.named("part")
+    for number in range(301):
+        (log.logger if number % 2 else part).warn("slow", number=number)
+    part.warn("another")
+    now_s += 1
+    part.warn("slow", number=301)
+    log.close()
+    written = [line.get("number") for line in lines(path)]
+    assert written == [*range(100), 199, 299, None, 301]
 
 
 def test_errors_carry_the_stack_of_their_cause(tmp_path: Path) -> None:
@@ -161,7 +179,7 @@ def test_a_log_that_cannot_be_written_does_not_end_the_member(
     monkeypatch.setattr(sys, "stderr", closed)
     logger = early_logger()
     logger.info("into nothing")
-    assert logger.enabled(Level.INFO)
+    assert logger.takes(Level.INFO, "still")
 
 
 def test_libraries_log_into_the_members_log_until_it_is_closed(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class Run:
             assert expiries == sorted(expiries)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=st.lists(steps, max_size=50))
 def test_a_lessor_does_what_its_model_does(steps: list[tuple[Any, ...]]) -> None:
     with bench(

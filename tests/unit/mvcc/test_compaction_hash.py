@@ -7,6 +7,7 @@ import pytest
 
 from kvorum.mvcc.compaction_hash import HASHES_KEPT
 from kvorum.mvcc.hashing import HashKV
+from kvorum.mvcc.rules import V3_5
 from kvorum.storage.buckets import KEY
 from tests.unit.mvcc.stores import Client, open_client
 
@@ -120,3 +121,67 @@ def test_of_a_store_without_compactions_it_is_the_hash_of_its_keys(
     while not job.step():
         pass
     assert compacted(client, revision) == job.result()
+
+
+def emptied(client: Client) -> None:
+    """Revisions 2 to 5, behind which no key is alive, then a later life of enough keys for the
+    index to let go of the earlier ones."""
+    client.put(b"a")
+    client.put(b"b")
+    client.delete(b"a")
+    client.delete(b"b")
+    for number in range(3000):
+        client.put(b"n%04d" % number)
+
+
+def test_a_later_compaction_does_not_change_what_one_before_it_hashes() -> None:
+    values = []
+    for together in (True, False):
+        with open_client(rules=V3_5) as client:
+            client.store.compaction_hashes.enabled = True
+            emptied(client)
+            client.compact(3)
+            client.store.compact(5)
+            if not together:
+                client.finish_compactions()
+            client.store.compact(3000)
+            client.finish_compactions()
+            made = client.store.compaction_hashes.at(5)
+            assert made is not None
+            values.append(made.value)
+    assert values[0] == values[1]
+
+
+def test_a_compaction_does_not_change_what_a_hash_of_keys_goes_on_with() -> None:
+    values = []
+    for meanwhile in (True, False):
+        with open_client(rules=V3_5) as client:
+            emptied(client)
+            client.compact(4)
+            job = HashKV(client.store, 5)
+            if meanwhile:
+                client.store.compact(3000)
+            while not job.step():
+                pass
+            values.append((job.result(), job.compact_revision))
+    assert values[0] == values[1]
+
+
+def test_a_hash_of_rows_that_were_replaced_is_void(client: Client) -> None:
+    write(client)
+    job = HashKV(client.store)
+    assert not job.is_void
+    client.store.reload(client.backend)
+    assert job.is_void
+    job.close()
+
+
+def test_a_store_that_is_replaced_ends_its_compactions(client: Client) -> None:
+    """Who waits for the rows to be gone would wait for ever."""
+    write(client)
+    told: list[bool] = []
+    compaction = client.store.compact(5)
+    compaction.on_done = lambda: told.append(True)
+    client.store.reload(client.backend)
+    assert compaction.done
+    assert told == [True]

@@ -58,7 +58,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(actions=ACTIONS, rules=st.sampled_from([V3_6, V3_5]))
 def test_a_store_does_what_its_model_does(actions: list[tuple[Any, ...]], rules: Rules) -> None:
     with open_client(*LEASES, rules=rules) as client:

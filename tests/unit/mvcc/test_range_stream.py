@@ -168,7 +168,7 @@ def test_a_range_without_a_key_is_refused_as_ever() -> None:
         check_range_stream(RangeRequest(min_mod_revision=1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     keys=st.lists(st.binary(min_size=1, max_size=3), max_size=40),
     deleted=st.lists(st.binary(min_size=1, max_size=2), max_size=5),

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Generator
+from random import Random
+
 import pytest
 
 from kvorum.errors import CorruptionError
+from kvorum.mvcc import restore
 from kvorum.mvcc.keyvalue import encode_put, mod_field
 from kvorum.storage.buckets import (
     FINISHED_COMPACT_REV,
@@ -12,6 +16,7 @@ from kvorum.storage.buckets import (
     revision_key,
     tombstone_key,
 )
+from kvorum.storage.lmdb_file import LmdbFile
 from tests.unit.mvcc.stores import Client
 
 ALL = (b"\0", b"\0")
@@ -126,3 +131,62 @@ def test_a_snapshot_of_another_member_replaces_everything(client: Client) -> Non
     assert client.store.revision == 9
     assert client.keys(*ALL) == [b"theirs"]
     assert client.book.keys[8] == {b"theirs"}
+
+
+def test_reading_in_steps_gives_what_reading_at_once_gives(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "STEP_ROWS", 7)
+    monkeypatch.setattr(restore, "STEP_KEYS", 32)
+    rng = Random(3)
+    for _ in range(1500):
+        key = b"%d" % rng.randrange(400)
+        if rng.random() < 0.3:
+            client.delete(key)
+        else:
+            client.put(key, lease=rng.choice([0, 7, 8]))
+        if rng.random() < 0.002:
+            client.compact(client.store.revision - 20)
+    client.backend.commit()
+    client.restart()
+    with LmdbFile.open(client.backend.path) as database:
+        read, count = all_steps(restore.read_index(database, client.store.rules))
+    store = client.store
+    assert count > 100
+    assert read.index.records == store.index.records
+    assert list(read.index.live) == list(store.index.live)
+    assert list(read.index.dead) == list(store.index.dead) != []
+    assert read.leases == store.leases
+    assert (read.revision, max(read.finished, read.scheduled)) == (
+        store.revision,
+        store.compact_revision,
+    )
+    index = store.index
+    before = [index.count_at(b"", b"", revision) for revision in range(1400, store.revision)]
+    for keys in client.book.keys.values():
+        keys.clear()
+    store.reload(client.backend, read)
+    assert store.index is read.index
+    after = [store.index.count_at(b"", b"", revision) for revision in range(1400, store.revision)]
+    assert after == before
+
+
+def all_steps(
+    steps: Generator[None, None, restore.StoredIndex],
+) -> tuple[restore.StoredIndex, int]:
+    """What the steps come to, and how many there were."""
+    count = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return ended.value, count
+        count += 1
+
+
+def test_an_index_that_is_taken_apart_holds_nothing(client: Client) -> None:
+    for number in range(2500):
+        client.put(b"%d" % number)
+    restore.take_apart(client.store.index)
+    assert not client.store.index.records
+    assert not client.store.index.live

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from kvorum.errors import CompactedError, CorruptionError, FutureRevisionError
-from kvorum.mvcc.store import NEVER_COMPACTED, Store
+from kvorum.mvcc.revision import NEVER_COMPACTED
+from kvorum.mvcc.store import Store
 from kvorum.proto.kv_pb2 import KeyValue
 from kvorum.storage.buckets import KEY, revision_key
 from tests.unit.mvcc.stores import Client

@@ -230,3 +230,16 @@ def test_a_txn_of_ranges_alone_does_not_write() -> None:
     assert check_txn(TxnRequest(failure=[put_op(b"a")]))
     assert check_txn(TxnRequest(success=[txn_op(range_op(b"a"))]))
     assert not check_txn(TxnRequest())
+
+
+@pytest.mark.parametrize("limit", [2**63 - 1, 2**62, 3])
+def test_a_range_has_no_limit_where_nothing_reaches_it(client: Client, limit: int) -> None:
+    """Stock adds one to the limit of such a range. A number that cannot be one must not end every
+    member that finds it in its log."""
+    for key in (b"a", b"b"):
+        client.put(key)
+    operation = range_op(b"a", b"\0", limit=limit, sort_target=1)
+    response = client.txn(put_op(b"c"), operation)
+    found = response.responses[1].response_range
+    assert [kv.key for kv in found.kvs] == [b"a", b"b", b"c"]
+    assert (found.count, found.more) == (3, False)

@@ -249,7 +249,7 @@ class Run:
                 assert prev == change.prev
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=st.lists(steps, max_size=60))
 def test_every_watcher_sees_its_part_of_history_once_and_in_order(
     steps: list[tuple[Any, ...]],

@@ -21,7 +21,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_a_file_has_the_hash_of_its_member_at_every_revision(
     steps: list[Step], tmp_path_factory: pytest.TempPathFactory

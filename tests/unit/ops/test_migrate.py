@@ -155,10 +155,10 @@ def test_entries_that_the_target_does_not_know_must_be_in_the_database(tmp_path:
     assert is_bolt(data_dir / "member" / "snap" / "db")
 
 
-def large(stock: StockDirectory) -> Path:
-    """A cluster of two at version 3.6, one member of which is ours."""
+def large(stock: StockDirectory, version: str = "3.6.0") -> Path:
+    """A cluster of two at `version`, one member of which is ours."""
     stock.change(add_change(0, OTHER))
-    stock.request(cluster_version_set={"ver": "3.6.0"})
+    stock.request(cluster_version_set={"ver": version})
     stock.write()
     migrate(stock.path, format="kvorum", log=NO_LOG)
     return stock.path
@@ -174,6 +174,14 @@ def test_the_version_of_a_larger_cluster_is_not_lowered_behind_its_back(
     to_stock(data_dir, V3_5, force=True)
     membership, _ = newest(data_dir)
     assert (set(membership.members), membership.version) == ({OWN.id, OTHER.id}, V3_5)
+
+
+def test_the_way_below_3_5_is_by_a_restart_of_each_member_and_the_refusal_says_so(
+    stock: StockDirectory,
+) -> None:
+    data_dir = large(stock, "3.5.0")
+    with pytest.raises(ConfigError, match=r"downgrade enable 3\.4.*--emulated-version=3\.4"):
+        to_stock(data_dir, V3_4)
 
 
 def test_a_larger_cluster_at_the_target_s_version_is_given_back(stock: StockDirectory) -> None:

@@ -212,6 +212,12 @@ REFUSALS: list[tuple[Spoil, str]] = [
         "initial cluster b=http://localhost:2380,default=http://localhost:2380 has duplicate url",
     ),
     (
+        flag(initial_cluster="default=http://localhost:2380,default=http://localhost:2380"),
+        "failed to resolve http://localhost:2380 to match "
+        '--initial-cluster=default=http://localhost:2380 (len(["http://localhost:2380"]) != '
+        'len(["http://localhost:2380" "http://localhost:2380"]))',
+    ),
+    (
         flag(initial_cluster="default=ftp://x:1"),
         "URL scheme must be http, https, unix, or unixs: ftp://x:1",
     ),

@@ -128,7 +128,7 @@ class Info:
     def downgrade_enabled(self) -> bool:
         return False
 
-    async def promote_here(self, member_id: int) -> None:
+    async def promote(self, member_id: int) -> None:
         return
 
     async def hash_kv_here(self, revision: int) -> tuple[int, int, int, int]:
@@ -171,7 +171,7 @@ class Side:
         self.options = options
         log = cast("Logger", self.log)
         self.transport = PeerTransport(self.port, options, log)
-        service = PeerService(self.transport, self.port, Info(), log)
+        service = self.service = PeerService(self.transport, self.port, Info(), log)
         self.listener = Listener(
             [socket],
             nothing_here,

@@ -407,20 +407,50 @@ async def test_a_snapshot_that_fails_is_reported_and_leaves_nothing() -> None:
 
 async def test_a_snapshot_that_breaks_off_leaves_nothing() -> None:
     async with Side(B) as b:
-        reader, writer = await asyncio.open_connection("127.0.0.1", b.number)
-        frame = message_frames(snapshot())
-        writer.write(
-            b"POST /raft/snapshot HTTP/1.1\r\nHost: x\r\nX-Server-From: a\r\n"
-            b"X-Server-Version: 3.5.1\r\nX-Min-Cluster-Version: 3.0.0\r\n"
-            b"X-Etcd-Cluster-ID: c1\r\nTransfer-Encoding: chunked\r\n\r\n"
-            + chunk(frame)
-            + chunk(b"a part of the database")
-        )
+        _, writer = await begin_snapshot(b)
         await wait_until(b.files)
         writer.transport.abort()
         await wait_until(lambda: not b.files())
         assert b.port.messages == []
-        del reader
+
+
+async def test_a_snapshot_whose_sender_has_vanished_is_given_up() -> None:
+    """Nothing tells so but silence: a machine that is gone closes no connection."""
+    async with Side(B, timeout_s=0.1) as b:
+        reader, writer = await begin_snapshot(b)
+        await wait_until(b.files)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S)
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert b.files() == []
+        assert b.port.messages == []
+        writer.transport.abort()
+
+
+async def test_a_snapshot_may_take_longer_than_its_sender_may_be_silent() -> None:
+    async with Side(B, timeout_s=0.5) as b:
+        reader, writer = await begin_snapshot(b)
+        begun_s = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < begun_s + 1.2:
+            writer.write(chunk(b"drop"))
+            await asyncio.sleep(0.02)  # not a wait: the pace of the sender
+        writer.write(b"0\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S)
+        assert head.startswith(b"HTTP/1.1 204 ")
+        assert len(b.port.received) == 1
+        writer.transport.abort()
+
+
+async def begin_snapshot(side: Side) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Post a snapshot's message and a part of its database."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", side.number)
+    writer.write(
+        b"POST /raft/snapshot HTTP/1.1\r\nHost: x\r\nX-Server-From: a\r\n"
+        b"X-Server-Version: 3.5.1\r\nX-Min-Cluster-Version: 3.0.0\r\n"
+        b"X-Etcd-Cluster-ID: c1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunk(message_frames(snapshot()))
+        + chunk(b"a part of the database")
+    )
+    return reader, writer
 
 
 async def test_more_snapshots_than_the_limit_are_refused_at_once() -> None:

@@ -12,7 +12,7 @@ from kvorum.errors import Code, EmptyKeyError, StatusError
 from kvorum.proto.rpc_pb2 import PutRequest, PutResponse, TxnRequest, TxnResponse
 from kvorum.rpc.metrics.calls import CallFigures, EndedCall, known_methods
 from kvorum.rpc.metrics.slow_calls import SlowCalls
-from kvorum.server.log import Event, Logger
+from kvorum.server.log import Event, Level, Logger
 from tests.unit.rpc.peer import ECHO, FAIL, LATER, STREAM, H2Client
 
 LABELS = {ECHO: ("Echo", "t.T", "unary"), LATER: ("Later", "t.T", "unary")}
@@ -146,7 +146,7 @@ def test_with_extensive_metrics_every_call_is_timed() -> None:
 
 def test_a_slow_call_is_told_with_what_it_was_about() -> None:
     events: list[Event] = []
-    figures = CallFigures(warning_s=0.3, slow=SlowCalls(Logger(events.append)))
+    figures = CallFigures(warning_s=0.3, slow=SlowCalls(Logger(events.append), 0.3))
     method = figures.method("/etcdserverpb.KV/Put")
     request = PutRequest(key=b"a", value=b"b").SerializeToString()
     response = PutResponse().SerializeToString()
@@ -171,9 +171,33 @@ def test_a_slow_call_is_told_with_what_it_was_about() -> None:
     }
 
 
+def test_at_level_debug_every_call_is_told() -> None:
+    events: list[Event] = []
+    log = Logger(events.append)
+    figures = CallFigures(warning_s=0.3, slow=SlowCalls(log, 0.3))
+    before, took_s = figures.method("/etcdserverpb.KV/Put"), 0.001
+    assert before.notable_s == 0.3
+    figures.tell_all(True)
+    later = figures.method("/etcdserverpb.KV/Range")
+    quick = EndedCall(took_s, "", PutRequest, b"", None)
+    for method in (before, later):
+        assert method.notable_s < 0
+        figures.finished(method, took_s, quick)
+    assert not events, "the level of the log is info"
+    log.set_level(Level.DEBUG)
+    figures.finished(later, took_s, quick)
+    slow = EndedCall(0.4, "", PutRequest, b"", None)
+    figures.finished(later, slow.took_s, slow)
+    assert [event.level for event in events] == [Level.DEBUG, Level.WARN]
+    figures.tell_all(False)
+    assert [method.notable_s for method in (before, later)] == [0.3, 0.3]
+    figures.finished(later, took_s, quick)
+    assert len(events) == 2
+
+
 def test_a_slow_call_that_failed_keeps_its_content_to_itself() -> None:
     events: list[Event] = []
-    tell = SlowCalls(Logger(events.append))
+    tell = SlowCalls(Logger(events.append), 0.3)
     tell("/etcdserverpb.KV/Txn", EndedCall(1, "", TxnRequest, b"", None))
     assert events[0].fields["request content"] == ""
     assert events[0].fields["request count"] == -1

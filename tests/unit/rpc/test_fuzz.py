@@ -85,7 +85,7 @@ def feed(server: Server, data: bytes, cut: int) -> None:
     assert all(call.closes == 1 for call in server.methods.calls)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.integers(1, 200))
 def test_any_bytes_after_the_greeting_are_survived(data: bytes, cut: int) -> None:
     server = Server(LIMITS)
@@ -93,7 +93,7 @@ def test_any_bytes_after_the_greeting_are_survived(data: bytes, cut: int) -> Non
     feed(server, data, cut)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(FRAMES, st.integers(1, 200))
 def test_any_frames_are_survived(data: bytes, cut: int) -> None:
     client = RawClient(LIMITS)
@@ -123,7 +123,7 @@ def traffic(draw: st.DrawFn) -> tuple[RawClient, bytes]:
     return client, data
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(traffic(), st.integers(1, 300))
 def test_mutated_traffic_is_survived(made: tuple[RawClient, bytes], cut: int) -> None:
     client, data = made

@@ -52,7 +52,7 @@ def check(client: H2Client, kind: str, stream: int) -> None:
         assert messages_in(response.body) == expected.get(kind, [b"a"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(STEPS, st.sampled_from([0, 1, 30, 65_535, 1 << 20]), st.sampled_from([0, 60, 4096, 65_536]))
 def test_calls_in_any_order_are_answered_to_the_letter(
     steps: list[tuple[str, bool, int | None, bool]], window: int, table: int

@@ -68,6 +68,9 @@ class Others:
         self.asked.append(urls[0])
         _given(self.promotions.pop(0))
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     async def members(self, urls: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
         raise PeerError(f"nobody asks {urls[0]} for that here")
 

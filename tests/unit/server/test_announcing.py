@@ -26,7 +26,7 @@ from tests.unit.server.clusters import open_cluster, url_of, voter
 from tests.unit.server.members import eventually, running
 from tests.unit.server.others import Events, Others, recording_log
 
-V3_5, V3_6 = Version(3, 5), Version(3, 6)
+V3_4, V3_5, V3_6 = Version(3, 4), Version(3, 5), Version(3, 6)
 
 
 def told(server: EtcdServer, others: Others, cluster: Cluster) -> tuple[Announcer, Events]:
@@ -161,6 +161,10 @@ async def test_cancelling_what_is_not_there_is_an_error_only_before_3_6() -> Non
 async def test_it_ends_when_every_member_has_the_lower_version() -> None:
     async with asked() as one:
         await one.downgrading.enable("3.5")
+        one.versions = [V3_5, V3_5]
+        await _round(one)
+        assert one.cluster.downgrade_target == V3_5, "the cluster's version has not fallen yet"
+        one.cluster.set_version(V3_5)
         for versions in ([V3_5, V3_6], [V3_5, None]):
             one.versions = list(versions)
             await _round(one)
@@ -169,6 +173,19 @@ async def test_it_ends_when_every_member_has_the_lower_version() -> None:
         await _round(one)
         assert one.cluster.downgrade_target is None
         assert "the cluster has been downgraded" in one.events.messages
+
+
+async def test_below_3_5_it_ends_with_the_version_and_without_an_entry_of_its_own() -> None:
+    async with asked(version=V3_5, current=V3_5) as one:
+        one.cluster.set_downgrade_target(V3_4)
+        one.versions = [V3_4, V3_4]
+        await _round(one)
+        assert one.cluster.downgrade_target == V3_4
+        one.cluster.set_version(V3_4)
+        assert one.cluster.downgrade_target is None
+        assert one.cluster.version == V3_4
+        one.cluster.restore()
+        assert one.cluster.downgrade_target is None
 
 
 async def _round(one: Asked) -> None:
@@ -192,3 +209,17 @@ async def test_a_server_goes_down_and_up_again_and_its_format_with_it(tmp_path: 
         await server.work.downgrading.cancel()
         server.announcer.start_agreeing()
         await eventually(lambda: server.cluster.version == highest)
+
+
+async def test_a_server_goes_down_from_3_5_by_being_started_as_3_4(tmp_path: Path) -> None:
+    async with running(tmp_path, version=V3_5) as server:
+        await eventually(lambda: server.cluster.version == V3_5)
+        await server.work.downgrading.enable("3.4")
+        server.announcer.start_agreeing()
+        assert server.cluster.downgrade_target == V3_4
+    async with running(tmp_path, version=V3_4) as server:
+        server.announcer.start_agreeing()
+        await eventually(lambda: server.cluster.version == V3_4)
+        assert server.cluster.downgrade_target is None
+    async with running(tmp_path, version=V3_4) as server:
+        assert server.cluster.version == V3_4

@@ -9,9 +9,16 @@ import pytest
 
 from kvorum.errors import DecodeError, LeaseNotFoundError, NoSpaceError, StoppedError
 from kvorum.proto.raft_internal_pb2 import InternalRaftRequest
-from kvorum.proto.rpc_pb2 import NOSPACE, AlarmRequest, AuthEnableRequest, RangeRequest
+from kvorum.proto.rpc_pb2 import (
+    NOSPACE,
+    AlarmRequest,
+    AuthEnableRequest,
+    CompactionRequest,
+    RangeRequest,
+)
+from kvorum.proto.versions import Version
 from kvorum.server.api import MemberApi
-from kvorum.server.log import NO_LOG
+from kvorum.server.log import NO_LOG, Event, Logger
 from kvorum.server.member import EtcdServer
 from kvorum.server.opening import open_member
 from kvorum.storage import CommitFailedError
@@ -19,6 +26,7 @@ from tests.unit.server.members import (
     DEADLINE_S,
     NEVER_S,
     crashed_copy,
+    eventually,
     options_of,
     put,
     put_nowait,
@@ -136,3 +144,27 @@ async def test_part_of_a_batch_that_broke_off_is_not_in_the_database(tmp_path: P
         await server.stop()
     finally:
         opened.close()
+
+
+@pytest.mark.parametrize("version", [Version(3, 5, 1), Version(3, 6, 0)])
+async def test_a_compaction_that_is_done_is_told_as_stock_tells_it(
+    tmp_path: Path, version: Version
+) -> None:
+    """Fields of 3.5.1 and of 3.6.16 (which names the hash, too, where there is one)."""
+    events: list[Event] = []
+    async with running(tmp_path, version=version) as server:
+        server.log = Logger(events.append)
+        server.store.compaction_hashes.enabled = version >= Version(3, 6)
+        for _ in range(4):
+            await put(server, b"a")
+        request = CompactionRequest(revision=4, physical=True)
+        response = MemberApi(server).compact(request, request.SerializeToString())
+        assert not isinstance(response, bytes)
+        await asyncio.wait_for(response, DEADLINE_S)
+        await eventually(lambda: bool(events))
+    (told,) = [event for event in events if event.message == "finished scheduled compaction"]
+    fields = dict(told.fields)
+    assert fields.pop("compact-revision") == 4
+    sizes = {"current-db-size-bytes", "current-db-size"}
+    sizes |= {"current-db-size-in-use-bytes", "current-db-size-in-use"}
+    assert fields.keys() == {"took"} | ({"hash"} | sizes if version >= Version(3, 6) else set())

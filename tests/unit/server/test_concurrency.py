@@ -14,8 +14,12 @@ import pytest
 from kvorum.errors import (
     CompactedError,
     EmptyKeyError,
+    LeaderMissingError,
     LeaseNotFoundError,
+    NoElectionLeaderError,
     NoSpaceError,
+    NotElectionLeaderError,
+    SessionExpiredError,
     StoppedError,
     WireError,
 )
@@ -39,12 +43,6 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.server.api import MemberApi
 from kvorum.server.concurrency.election import Elections
-from kvorum.server.concurrency.errors import (
-    LeaderMissingError,
-    NoElectionLeaderError,
-    NotElectionLeaderError,
-    SessionExpiredError,
-)
 from kvorum.server.concurrency.mutex import Mutexes
 from kvorum.server.concurrency.observing import observe
 from kvorum.server.concurrency.session import Sessions

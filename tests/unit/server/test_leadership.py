@@ -94,8 +94,20 @@ def reason(member: Member1, waited_s: float) -> type[WireError]:
 
 async def test_a_request_that_saw_the_leader_change_is_told_so(member: Member1) -> None:
     member.leader = 2
-    member.leadership.note()
+    member.leadership.note(2)
     assert reason(member, 0.1) is TimeoutLeaderFailError
+
+
+async def test_the_log_tells_each_change_of_the_leader_once(member: Member1) -> None:
+    for leader, term in ((2, 2), (2, 2), (3, 4), (0, 4), (0, 5), (3, 5)):
+        member.leader = leader
+        member.leadership.note(term)
+    assert member.events.messages == [
+        "raft.node: 1 elected leader 2 at term 2",
+        "raft.node: 1 changed leader from 2 to 3 at term 4",
+        "raft.node: 1 lost leader 3 at term 4",
+        "raft.node: 1 elected leader 3 at term 5",
+    ]
 
 
 async def test_a_leader_without_its_majority_tells_of_the_connection(member: Member1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ async def test_a_new_directory_gets_the_founding_entries(tmp_path: Path) -> None
         assert (opened.storage.first_index(), opened.storage.last_index()) == (1, 1)
     finally:
         opened.close()
+
+
+async def test_directories_that_are_made_are_for_the_member_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    open_at(folder).close()
+    made = [tmp_path / "a", folder, folder / "member", folder / "member" / "snap"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in made] == [0o700] * len(made)
 
 
 async def test_the_version_of_the_cluster_is_decided_when_a_first_start_returns(

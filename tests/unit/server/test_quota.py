@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kvorum.errors import CorruptClusterError, NoSpaceError, StatusError, WireError
+from kvorum.gotext import format_size
 from kvorum.proto.rpc_pb2 import (
     AlarmRequest,
     AlarmResponse,
@@ -27,7 +28,7 @@ from kvorum.server.alarms import alarm_text
 from kvorum.server.api import MemberApi
 from kvorum.server.log import Event, Logger
 from kvorum.server.member import EtcdServer
-from kvorum.server.quota import log_quota, put_cost, size_text, txn_cost
+from kvorum.server.quota import log_quota, put_cost, txn_cost
 from tests.unit.server.members import DEADLINE_S, eventually, put, put_nowait, running
 
 NOSPACE, CORRUPT = 1, 2
@@ -277,4 +278,4 @@ def test_the_log_says_which_quota_holds(
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (20_480, "20 kB"), (9_960_000, "10 MB")],
 )
 def test_sizes_are_written_in_powers_of_a_thousand(size: int, text: str) -> None:
-    assert size_text(size) == text
+    assert format_size(size) == text

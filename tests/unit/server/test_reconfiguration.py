@@ -72,13 +72,14 @@ class Member1:
         self.proposed.append(change)
         if not self.applies:
             return
-        refusal: Exception | None = None
+        before, refusal = self.cluster.member(change.node_id), None
         try:
             self.cluster.validate(change)
             self.cluster.apply(change)
         except RequestError as error:
             refusal = error
-        asyncio.get_running_loop().call_soon(self.reconfiguration.applied, change.id, refusal)
+        told = self.reconfiguration.applied
+        asyncio.get_running_loop().call_soon(told, change, before, refusal)
 
 
 Make = Callable[..., Member1]

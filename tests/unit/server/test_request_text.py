@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kvorum.gotext import duration_text
 from kvorum.proto.raft_internal_pb2 import InternalRaftRequest, RequestHeader
 from kvorum.proto.rpc_pb2 import (
     AuthenticateRequest,
@@ -16,7 +17,7 @@ from kvorum.proto.rpc_pb2 import (
     RequestOp,
     TxnRequest,
 )
-from kvorum.server.request_text import compact, duration_text, entry_text, quoted, request_text
+from kvorum.server.request_text import compact, entry_text, quoted, request_text
 
 HEADER = RequestHeader(ID=11547407559096950021)
 HEAD = "header:<ID:11547407559096950021 >"

@@ -71,6 +71,31 @@ async def test_a_snapshot_needs_no_further_write(tmp_path: Path) -> None:
         assert server._snapshotter._index == server.proposals.applied_index
 
 
+async def test_what_is_applied_until_a_snapshot_is_down_asks_for_no_second(tmp_path: Path) -> None:
+    async with running(tmp_path, **SMALL) as server:
+        snapshotter, index = server._snapshotter, server.proposals.applied_index + 51
+        snapshotter.applied(index)
+        assert snapshotter._wanted
+        snapshotter.sealing(index, 1, server.cluster)
+        snapshotter.applied(index + 1)
+        assert not snapshotter._wanted
+        snapshotter.restored(server.node._storage.snapshot())  # it was none
+
+
+async def test_all_of_the_log_is_left_behind_a_snapshot_where_newcomers_must_not_get_it(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as server:
+        await put_many(server, 20)
+        index, storage = server.proposals.applied_index, server.node._storage
+        assert storage.first_index() == 1
+        server._snapshotter.want(leave_log=True)
+        await put(server, b"nudge")
+        await eventually(lambda: storage.first_index() > index)
+        assert storage.first_index() == server._snapshotter._index + 1
+        assert not server._snapshotter._leaves_log
+
+
 async def test_a_restart_goes_on_from_the_newest_snapshot(tmp_path: Path) -> None:
     async with running(tmp_path, **SMALL) as server:
         await fill(server)

@@ -31,6 +31,7 @@ from kvorum.storage.buckets import (
     lease_key,
     revision_key,
 )
+from kvorum.storage.committer import Committer
 
 DEADLINE_S = 20.0
 
@@ -250,11 +251,11 @@ def test_a_backend_behaves_like_a_dictionary(path: Path) -> None:
     BackendAgainstDictionary.path = path
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         BackendAgainstDictionary,
-        settings=settings(max_examples=40, stateful_step_count=25, deadline=None),
+        settings=settings(max_examples=40, stateful_step_count=25),
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=40), st.integers(0, 60))
 def test_rows_in_any_order_are_written_like_rows_in_order(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bool]], stored: int
@@ -592,3 +593,35 @@ def test_a_truncated_database_is_refused_and_kills_nobody(path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == "refused"
+
+
+class LateEvent(threading.Event):
+    """Is set a while after that was asked for: the thread was held up just then."""
+
+    def set(self) -> None:
+        time.sleep(0.05)
+        super().set()
+
+
+def test_the_end_of_a_batch_is_not_taken_for_the_end_of_the_next() -> None:
+    gate = threading.Event()
+    written: list[Batch] = []
+
+    def write(batch: Batch) -> None:
+        if written:
+            assert gate.wait(DEADLINE_S)
+        written.append(batch)
+
+    committer = Committer(write, name="test")
+    committer._idle = LateEvent()
+    committer._idle.set()
+    try:
+        committer.submit(Batch())
+        wait_until(lambda: committer.finished)
+        committer.submit(Batch())
+        threading.Timer(0.2, gate.set).start()
+        committer.wait_finished()
+        assert len(written) == 2
+    finally:
+        gate.set()
+        committer.stop()

@@ -58,7 +58,7 @@ def rows_at(reached: int) -> list[tuple[bytes, bytes]]:
     return [(revision_key(n, 0), value_of(n)) for n in range(1, reached + 1) if n not in gone]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_power_loss_leaves_the_last_commit_or_the_one_before(
     tmp_path_factory: pytest.TempPathFactory, seed: int

@@ -150,7 +150,7 @@ def test_a_new_database_has_empty_buckets(tmp_path: Path) -> None:
         assert file.check() == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.dictionaries(
         st.one_of(st.binary(min_size=1, max_size=20), st.binary(min_size=505, max_size=600)),
@@ -253,7 +253,7 @@ def test_a_truncated_file_is_refused_at_every_length(small: Path, damaged: Path)
     assert refused_count > len(data) // 1024 // 2
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     changes=st.lists(
         st.tuples(

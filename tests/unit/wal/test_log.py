@@ -173,7 +173,7 @@ def test_a_commit_index_behind_the_end_of_the_log_is_refused(directory: Path) ->
         contents(directory)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.integers(0, 700), st.booleans()), min_size=1, max_size=12

@@ -133,7 +133,7 @@ class Disk:
         self._path.write_bytes(image)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     plan=st.lists(
         st.tuples(st.integers(0, 5), st.integers(0, 1200), st.booleans(), st.booleans()),
@@ -293,7 +293,7 @@ def test_a_segment_that_does_not_begin_with_a_checksum_is_damage(tmp_path: Path)
         contents(tmp_path / "wal")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300), st.integers(0, 400))
 def test_garbage_never_escapes_as_another_error(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes, place: int

@@ -55,13 +55,13 @@ def read(data: bytes) -> dict[bytes, list[Row]]:
             }
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(content=buckets(), page_size=st.sampled_from([1024, 4096, 16384]))
 def test_what_is_written_is_read(content: dict[bytes, list[Row]], page_size: int) -> None:
     assert read(build(content, page_size)) == content
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     count=st.integers(1, 6000), size=st.integers(0, 300), piece=st.integers(1, 700),
     page_size=st.sampled_from([1024, 4096]),
