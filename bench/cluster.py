@@ -1,7 +1,8 @@
-"""Three Kvorum members beside three stock 3.5.1 members: `python -m bench.cluster`.
+"""Kvorum members beside as many stock 3.5.1 members: `python -m bench.cluster`.
 
-Both clusters run on this machine, one after the other, as in `bench.run`; a figure counts as the
-ratio of the two in one round. The connections of the load generator go to all members in turn.
+The clusters run on this machine, one after the other, as in `bench.run`; a figure counts as the
+ratio of two in one round. The connections of the load generator go to all members in turn. With
+`--mixed` there is a third cluster, of both kinds, one more of Kvorum than of stock.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from pathlib import Path
 from tests.cluster import Cluster, start_cluster
 from tests.robustness.calls import Calls
 from tests.servers import ServerError
+from tests.stock import stock_35
 
 from bench.loadgen import LoadError, build, load
 
 FLAGS = ("--quota-backend-bytes=8589934592", "--snapshot-count=100000")
-SIDES = ("stock", "kvorum")
-KINDS = {"stock": "stock3.5", "kvorum": "kvorum"}
+STOCK, KVORUM, MIXED = "stock", "kvorum", "mixed"
+SIDES = (STOCK, KVORUM, MIXED)
 FAILOVER_S = 30.0
 FAILOVERS = 5
 PUT_S = 0.25
@@ -144,9 +146,28 @@ JOBS = (
 )
 
 
-def measure_side(job: ClusterJob, side: str, program: Path, scale: float) -> Figures:
-    with start_cluster([KINDS[side]] * 3, flags=FLAGS) as cluster:
+def kinds_of(side: str, members: int) -> list[str]:
+    """What each member of a cluster is."""
+    if side == STOCK:
+        return ["stock3.5"] * members
+    if side == KVORUM:
+        return ["kvorum"] * members
+    return ["stock3.5" if number % 2 else "kvorum3.5" for number in range(members)]
+
+
+def measure_side(job: ClusterJob, side: str, members: int, program: Path, scale: float) -> Figures:
+    with start_cluster(kinds_of(side, members), flags=FLAGS) as cluster:
         return job.measure(program, cluster, scale)
+
+
+def verdict(job: ClusterJob, side: str, ratios: Sequence[float]) -> str:
+    """The line for one side of a job, its figures being `ratios` of stock's."""
+    ratio = statistics.median(ratios)
+    met = ratio >= job.target if job.more_is_better else ratio <= job.target
+    return (
+        f"{job.name} {side}: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target"
+        f" {'≥' if job.more_is_better else '≤'} {job.target}: {'met' if met else 'not met'}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,41 +177,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the load")
+    parser.add_argument("--members", type=int, choices=(3, 5), default=3)
+    parser.add_argument("--mixed", action="store_true", help="a cluster of both kinds as well")
     parser.add_argument("--only", choices=SIDES, help="no comparison: one side")
     chosen = parser.parse_args(arguments)
     names = [name for name in chosen.jobs.split(",") if name] or [job.name for job in JOBS]
     if unknown := set(names) - {job.name for job in JOBS}:
         parser.error(f"unknown jobs: {', '.join(sorted(unknown))}")
+    if chosen.only != KVORUM and stock_35() is None:
+        parser.error("stock etcd 3.5.1 is needed: run `make stock`, or set KVORUM_STOCK_DIR")
     failed = False
     try:
         program = build()
     except LoadError as error:
         print(error, file=sys.stderr)
         return 2
+    sides = [chosen.only] if chosen.only else SIDES if chosen.mixed else (STOCK, KVORUM)
     for job in (job for job in JOBS if job.name in names):
-        ratios = []
+        ratios: dict[str, list[float]] = {}
         for number in range(1, chosen.rounds + 1):
             found: dict[str, Figures] = {}
-            for side in [chosen.only] if chosen.only else SIDES:
+            for side in sides:
                 try:
-                    found[side] = measure_side(job, side, program, chosen.scale)
+                    found[side] = measure_side(job, side, chosen.members, program, chosen.scale)
                 except (LoadError, ServerError, AssertionError) as error:
                     failed = True
                     print(f"FAILED  {job.name} {side}: {error}", file=sys.stderr, flush=True)
                     continue
                 shown = ", ".join(f"{name} {value:,.3g}" for name, value in found[side].items())
                 print(f"round {number}  {job.name:<16} {side:<6}  {shown}", flush=True)
-            if len(found) == len(SIDES):
-                ratios.append(found["kvorum"][job.figure] / found["stock"][job.figure])
-        if ratios:
-            ratio = statistics.median(ratios)
-            met = ratio >= job.target if job.more_is_better else ratio <= job.target
-            sign = "≥" if job.more_is_better else "≤"
-            print(
-                f"{job.name}: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target {sign}"
-                f" {job.target}: {'met' if met else 'not met'}",
-                flush=True,
-            )
+            for side in found.keys() - {STOCK} if STOCK in found else ():
+                ratio = found[side][job.figure] / found[STOCK][job.figure]
+                ratios.setdefault(side, []).append(ratio)
+        for side in sorted(ratios):
+            print(verdict(job, side, ratios[side]), flush=True)
     return 1 if failed else 0
 
 
