@@ -168,6 +168,7 @@ class RaftCluster:
             lambda member: member.node.forget_leader(),
             lambda member: member.node.campaign(),
             lambda member: member.node.report_unreachable(peer),
+            lambda member: member.node.report_disconnected(peer),
             lambda member: member.node.report_snapshot(peer, ok=self.rng.random() < 0.5),
         ]
         self._on(self._any, self.rng.choice(choices))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError
 from kvorum.server.adoption import WORK_PREFIX
 from kvorum.storage.bbolt import BoltLayout
 from kvorum.storage.buckets import BUCKETS, Bucket
 from kvorum.storage.files import DatabaseFile, Progress, Row
-from kvorum.wal.segments import fsync_directory
 
 MIGRATING: Final = f"{WORK_PREFIX}.migrating"
 _MODE: Final = 0o600

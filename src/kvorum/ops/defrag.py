@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError, CorruptionError
 from kvorum.ops.stopped import StoppedMember
 from kvorum.storage.bbolt import BoltLayout
 from kvorum.storage.bulk import copy_database
 from kvorum.storage.files import DatabaseFile, Progress, Row
-from kvorum.wal.segments import fsync_directory
 
 TEMPORARY: Final = "db.tmp."
 _MODE: Final = 0o600

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError
-from kvorum.wal.segments import DIRECTORY_MODE, fsync_directory
+from kvorum.wal.segments import DIRECTORY_MODE
 
 MARK: Final = ".restoring-"
 """In the names of what is under construction."""

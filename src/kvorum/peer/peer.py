@@ -211,6 +211,7 @@ class Peer(Remote):
         if self.active_since is not None:
             self.active_since = None
             self.disconnects += 1
+            self._port.report_disconnected(self.id)
             self._log.warn(
                 "peer became inactive (message send to peer failed)",
                 peer_id=f"{self.id:x}",

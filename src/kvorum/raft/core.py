@@ -87,6 +87,7 @@ class Raft:
         election_elapsed, heartbeat_elapsed: ticks; the first since the leader was heard or, at a
             leader, since the quorum was checked.
         randomized_election_timeout: ticks after which this member campaigns.
+        leader_lost: the connection to the leader broke and it was not heard since.
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class Raft:
         "is_learner",
         "lead",
         "lead_transferee",
+        "leader_lost",
         "log",
         "messages",
         "messages_after_append",
@@ -139,6 +141,7 @@ class Raft:
         self.election_elapsed = 0
         self.heartbeat_elapsed = 0
         self.randomized_election_timeout = 0
+        self.leader_lost = False
 
         hard_state, conf_state = config.storage.initial_state()
         self.switch_config(configuration_of(conf_state))
@@ -258,6 +261,7 @@ class Raft:
         if self.role is not StateRole.FOLLOWER:
             self.become_follower(self.term, lead)
         self.election_elapsed = 0
+        self.leader_lost = False
         self.lead = lead
 
     def cast_vote(self, candidate_id: int) -> None:
@@ -274,6 +278,7 @@ class Raft:
         self.lead = NOBODY
         self.election_elapsed = 0
         self.heartbeat_elapsed = 0
+        self.leader_lost = False
         # Redrawn at every start of a term: members that drew the same would split every vote.
         ticks = self.config.election_tick
         self.randomized_election_timeout = self.config.rng.randrange(ticks, 2 * ticks)

@@ -34,12 +34,32 @@ class Campaign(StrEnum):
     TRANSFER = "transfer"
 
 
+TURN_TICKS: Final = 2
+"""What a member that has lost its leader waits for the one whose turn it is before."""
+
+
 def tick(raft: Raft) -> None:
     """A tick without leading: campaign when the timeout has run out."""
     raft.election_elapsed += 1
-    if raft.election_elapsed >= raft.randomized_election_timeout and raft.promotable:
+    timeout = raft.randomized_election_timeout
+    if raft.leader_lost:
+        timeout = min(timeout, _turn(raft))
+    if raft.election_elapsed >= timeout and raft.promotable:
         raft.election_elapsed = 0
+        raft.leader_lost = False  # should this come to nothing, the next one is by chance again
         start(raft, first_campaign(raft))
+
+
+def _turn(raft: Raft) -> int:
+    """Ticks after which this member campaigns when the connection to the leader has broken.
+
+    Chance keeps the members from campaigning at once. Where all have noticed, they can take turns
+    instead, by their ids, from when on votes are given (`is_withheld`; the others may be a tick
+    behind). It costs nothing when somebody has not noticed, or cannot win: the others follow.
+    """
+    others = raft.tracker.config.all_voters - {raft.lead}
+    rank = sum(voter < raft.id for voter in others)
+    return raft.config.election_tick + 1 + TURN_TICKS * rank
 
 
 def first_campaign(raft: Raft) -> Campaign:

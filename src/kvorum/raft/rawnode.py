@@ -214,6 +214,15 @@ class RawNode:
         """A message to `peer` could not be sent."""
         self.raft.step(Message(MessageType.UNREACHABLE, from_=peer))
 
+    def report_disconnected(self, peer: int) -> None:
+        """The connection to `peer` broke. A follower campaigns sooner when that was its leader.
+
+        A leader that is heard again is followed on as if nothing had happened.
+        """
+        raft = self.raft
+        if raft.role is StateRole.FOLLOWER and raft.lead == peer:
+            raft.leader_lost = True
+
     def report_snapshot(self, peer: int, ok: bool) -> None:
         """A snapshot sent to `peer` has been taken in there, or has failed.
 

@@ -29,6 +29,7 @@ from typing import Final
 
 from kvorum.cluster.ids import hex_id
 from kvorum.cluster.versions import check_not_downgraded
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError, CorruptionError, DecodeError
 from kvorum.proto.etcdserver_pb2 import Metadata
 from kvorum.proto.raftpb import Entry, Snapshot
@@ -67,7 +68,7 @@ from kvorum.storage.bulk import BulkWriter, ProgressMeter
 from kvorum.storage.dirlock import FileLock
 from kvorum.storage.files import Progress, Row
 from kvorum.wal import SnapshotFiles, WalSnapshot, read_wal
-from kvorum.wal.segments import fsync_directory, is_locked, list_segments
+from kvorum.wal.segments import is_locked, list_segments
 
 WORK_PREFIX: Final = "db.tmp"
 """Files beside the database that are being made; stock etcd removes what begins so when it starts,

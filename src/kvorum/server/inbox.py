@@ -97,6 +97,9 @@ class Inbox:
     def report_unreachable(self, member_id: int) -> None:
         self._node.report_unreachable(member_id)
 
+    def report_disconnected(self, member_id: int) -> None:
+        self._node.report_disconnected(member_id)
+
     def report_snapshot(self, member_id: int, *, ok: bool) -> None:
         self._node.report_snapshot(member_id, ok=ok)
 

@@ -251,6 +251,11 @@ class Node:
         if not self._stopped:
             self.raw.report_unreachable(member_id)
 
+    def report_disconnected(self, member_id: int) -> None:
+        """The connection to a member broke."""
+        if not self._stopped:
+            self.raw.report_disconnected(member_id)
+
     def report_snapshot(self, member_id: int, *, ok: bool) -> None:
         """A snapshot has arrived at a member, or failed to."""
         if not self._stopped:

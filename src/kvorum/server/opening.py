@@ -22,6 +22,7 @@ from pathlib import Path
 from kvorum.cluster.ids import hex_id
 from kvorum.cluster.members import Cluster
 from kvorum.cluster.store import MembershipStore
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError
 from kvorum.proto.etcdserver_pb2 import Metadata
 from kvorum.proto.raftpb import HardState, Snapshot
@@ -48,7 +49,6 @@ from kvorum.server.stored_state import (
 )
 from kvorum.storage import Backend
 from kvorum.storage.buckets import AUTH, AUTH_ENABLED, CONF_STATE, CONSISTENT_INDEX, META
-from kvorum.storage.environment import fsync_directory
 from kvorum.wal import SnapshotFiles, Wal, WalContents, WalSnapshot
 
 DIRECTORY_MODE = 0o700

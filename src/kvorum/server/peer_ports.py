@@ -58,6 +58,10 @@ class RaftPort(Protocol):
         """A message to this member was lost."""
         ...
 
+    def report_disconnected(self, member_id: int) -> None:
+        """The connection to this member broke."""
+        ...
+
     def report_snapshot(self, member_id: int, *, ok: bool) -> None:
         """Whether a snapshot has arrived at this member."""
         ...

@@ -27,6 +27,7 @@ from typing import Final
 from kvorum.cluster import v2store
 from kvorum.cluster.members import Cluster
 from kvorum.cluster.store import MembershipStore
+from kvorum.durable import fsync_directory
 from kvorum.mvcc.index import KeyIndex
 from kvorum.mvcc.restore import StoredIndex, read_index, take_apart
 from kvorum.mvcc.rules import Rules
@@ -42,7 +43,7 @@ from kvorum.storage.buckets import (
     TERM,
     encode_u64,
 )
-from kvorum.storage.environment import fsync_directory, lock_table
+from kvorum.storage.environment import lock_table
 from kvorum.storage.files import open_database
 from kvorum.wal import SnapshotFiles, Wal, WalSnapshot
 

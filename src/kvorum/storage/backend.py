@@ -24,6 +24,7 @@ from typing import Final
 
 import lmdb
 
+from kvorum.durable import fsync_directory
 from kvorum.histogram import SECONDS, Histogram
 from kvorum.storage.batch import EMPTY, Batch
 from kvorum.storage.buckets import KEY, Bucket
@@ -34,7 +35,6 @@ from kvorum.storage.environment import (
     MIB,
     Environment,
     Row,
-    fsync_directory,
     lock_table,
 )
 from kvorum.storage.refusal import Closed, Refusal

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 import lmdb
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError
 from kvorum.storage.buckets import BUCKETS, Bucket
 from kvorum.storage.environment import (
@@ -26,7 +27,6 @@ from kvorum.storage.environment import (
     LONG_KEYS_TABLE,
     MAP_BYTES_DEFAULT,
     MIB,
-    fsync_directory,
     long_row,
 )
 from kvorum.storage.files import DatabaseFile, Progress, Row

@@ -34,6 +34,7 @@ from typing import Final
 
 import lmdb
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError, CorruptionError
 from kvorum.storage.batch import Batch, Rows
 from kvorum.storage.buckets import BUCKETS, KEY, Bucket
@@ -419,12 +420,3 @@ def long_row(bucket: Bucket, key: bytes, value: bytes) -> Row:
 def lock_table(path: Path) -> Path:
     """LMDB's table of readers of the database file `path`."""
     return path.with_name(f"{path.name}-lock")
-
-
-def fsync_directory(path: Path) -> None:
-    """Make the names in the directory `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

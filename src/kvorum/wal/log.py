@@ -20,6 +20,7 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import ConfigError, CorruptionError, KvorumError
 from kvorum.histogram import SECONDS, Histogram
 from kvorum.proto.raftpb import Entry, HardState
@@ -121,10 +122,10 @@ class Wal:
             files.write_all(fd, head, 0)
             if fsync:
                 os.fsync(fd)
-                files.fsync_directory(building)
+                fsync_directory(building)
             building.rename(directory)
             if fsync:
-                files.fsync_directory(directory.parent)
+                fsync_directory(directory.parent)
         except BaseException:
             os.close(fd)
             raise
@@ -270,7 +271,7 @@ class Wal:
                 os.fsync(fd)
             path.rename(segment.path)
             if self._fsync:
-                files.fsync_directory(self.directory)
+                fsync_directory(self.directory)
         except BaseException:
             os.close(fd)
             raise
@@ -340,7 +341,7 @@ def _keep_broken(path: Path, *, fsync: bool) -> Path:
     if fsync:
         with broken.open("rb") as copy:
             os.fsync(copy.fileno())
-        files.fsync_directory(path.parent)
+        fsync_directory(path.parent)
     return broken
 
 

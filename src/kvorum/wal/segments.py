@@ -164,12 +164,3 @@ def written_bytes(fd: int) -> int:
         if error.errno != errno.ENXIO:  # no data behind `offset`
             return size
     return offset
-
-
-def fsync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -17,12 +17,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from kvorum.durable import fsync_directory
 from kvorum.errors import DecodeError
 from kvorum.histogram import SECONDS, Histogram
 from kvorum.proto import wire
 from kvorum.proto.raftpb import Snapshot
 from kvorum.wal.records import WalSnapshot, extend_crc, varint
-from kvorum.wal.segments import fsync_directory
 
 MAX_SNAPSHOTS: Final = 5
 SNAPSHOT_MODE: Final = 0o666  # less the umask, as etcd writes them

@@ -53,6 +53,7 @@ class Port:
         self.messages: list[Message] = []
         self.removed: set[int] = set()
         self.unreachable: list[int] = []
+        self.disconnected: list[int] = []
         self.snapshots: list[tuple[int, bool]] = []
         self.was_removed = 0
         self.database: list[bytes] = []
@@ -76,6 +77,9 @@ class Port:
 
     def report_unreachable(self, member_id: int) -> None:
         self.unreachable.append(member_id)
+
+    def report_disconnected(self, member_id: int) -> None:
+        self.disconnected.append(member_id)
 
     def report_snapshot(self, member_id: int, *, ok: bool) -> None:
         self.snapshots.append((member_id, ok))

@@ -371,6 +371,7 @@ async def test_a_removed_peer_is_left_alone() -> None:
         a.transport.send([vote(1)])
         assert a.port.unreachable == []
         await wait_until(lambda: b.transport.active_since(A) is None)
+        assert A in b.port.disconnected
         assert b.port.was_removed == 0
 
 

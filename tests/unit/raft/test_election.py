@@ -73,6 +73,61 @@ def test_the_timeout_is_drawn_anew_for_every_term() -> None:
     assert len(drawn) > 5
 
 
+def followers_of_1(*lost: int, **options: Any) -> dict[int, Node]:
+    """Members 2 and 3, which follow 1 and have drawn the longest timeout; `lost` lost it."""
+    group = Group.of(3, **options)
+    group.elect(1)
+    for id_ in (2, 3):
+        group.nodes[id_].raft.randomized_election_timeout = 2 * ELECTION_TICKS - 1
+        if id_ in lost:
+            group.nodes[id_].report_disconnected(1)
+    return {2: group.nodes[2], 3: group.nodes[3]}
+
+
+def ticks_until_campaign(member: Node) -> int:
+    ticks = 0
+    while member.raft.role is StateRole.FOLLOWER:
+        member.tick()
+        ticks += 1
+    return ticks
+
+
+def test_those_who_lost_the_connection_to_the_leader_campaign_in_turn() -> None:
+    """Not before the others give votes, and not both at once."""
+    members = followers_of_1(2, 3)
+    waited = [ticks_until_campaign(members[id_]) for id_ in (2, 3)]
+    assert waited == [ELECTION_TICKS + 1, ELECTION_TICKS + 3]
+
+
+def test_a_turn_is_never_later_than_the_timeout() -> None:
+    members = followers_of_1(3)
+    members[3].raft.randomized_election_timeout = ELECTION_TICKS
+    assert ticks_until_campaign(members[3]) == ELECTION_TICKS
+
+
+def test_only_the_leaders_connection_counts() -> None:
+    members = followers_of_1()
+    members[2].report_disconnected(3)
+    assert ticks_until_campaign(members[2]) == 2 * ELECTION_TICKS - 1
+
+
+def test_a_leader_that_is_heard_again_is_not_lost() -> None:
+    members = followers_of_1(2)
+    members[2].step(Message(MessageType.HEARTBEAT, 2, 1, members[2].term))
+    assert ticks_until_campaign(members[2]) == 2 * ELECTION_TICKS - 1
+
+
+def test_who_has_had_its_turn_in_vain_waits_for_its_timeout() -> None:
+    member = followers_of_1(2, pre_vote=True)[2]
+    assert ticks_until_campaign(member) == ELECTION_TICKS + 1
+    member.events.clear()
+    ticks = 0
+    while not member.traced(TraceKind.CAMPAIGN_STARTED):
+        member.tick()
+        ticks += 1
+    assert ticks == 2 * ELECTION_TICKS - 1
+
+
 def test_a_leader_that_is_heard_is_not_challenged() -> None:
     group = Group.of(3)
     group.elect(1)

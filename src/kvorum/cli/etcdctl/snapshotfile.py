@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from kvorum.cli.shared.exits import CommandError, Exit
+from kvorum.durable import fsync_directory
 
 SUFFIX: Final = ".part"
 MODE: Final = 0o600
@@ -80,7 +81,7 @@ class SnapshotFile:
             os.rename(self.part_name, self.name)
             self._there = False
             step = "fsync"
-            _fsync_directory(Path(self.name).parent)
+            fsync_directory(Path(self.name).parent)
         except OSError as error:
             if step == "rename":
                 reason = _reason("rename", f"{self.part_name} {self.name}", error)
@@ -126,11 +127,3 @@ def _failed(text: str) -> CommandError:
 def _reason(act: str, name: str, error: OSError) -> str:
     """An error of the system as Go words it."""
     return f"{act} {name}: {(error.strerror or str(error)).lower()}"
-
-
-def _fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
