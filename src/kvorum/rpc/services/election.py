@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
+from typing import Final
 
-from kvorum.errors import Code, StatusError, WireError
+from kvorum.errors import WireError
 from kvorum.proto.election_pb2 import (
     CampaignRequest,
     LeaderRequest,
     ProclaimRequest,
     ResignRequest,
 )
+from kvorum.rpc.calls import Call, CallHandler
 from kvorum.rpc.frames import frame
-from kvorum.rpc.grpc import Call, StreamMethods, UnaryMethods
+from kvorum.rpc.grpc import StreamMethods, UnaryMethods
+from kvorum.rpc.services.streamed import StreamedAnswer
 from kvorum.rpc.services.unknown import as_unknown, with_unknown_code
 from kvorum.server.concurrency.election import Elections
 from kvorum.server.concurrency.observing import observe
 from kvorum.server.concurrency.port import ConcurrencyPort
 from kvorum.server.concurrency.session import Sessions
 from kvorum.server.log import Logger
+
+UNSENT_BYTES_MAX: Final = 64 * 1024
 
 
 def methods(server: ConcurrencyPort, sessions: Sessions) -> UnaryMethods:
@@ -39,44 +43,18 @@ def methods(server: ConcurrencyPort, sessions: Sessions) -> UnaryMethods:
     }
 
 
-class Observing:
-    """One Observe call. While the client does not read, nothing more is looked at."""
+def _observe(server: ConcurrencyPort, call: Call, log: Logger) -> CallHandler:
+    """Serve one Observe call. While the client does not read, nothing more is looked at."""
 
-    __slots__ = ("_call", "_log", "_server", "_task", "_writable")
-
-    def __init__(self, server: ConcurrencyPort, call: Call, log: Logger) -> None:
-        self._server = server
-        self._call = call
-        self._log = log
-        self._task: asyncio.Task[None] | None = None
-        self._writable = asyncio.Event()
-        call.on_writable(self._writable.set)
-
-    def message(self, request: LeaderRequest) -> None:
-        if self._task is not None:
-            raise StatusError(Code.INTERNAL, "a second request in a call that takes one")
-        self._task = asyncio.ensure_future(self._run(request.name))
-
-    def half_closed(self) -> None:
-        if self._task is None:
-            self._call.finish(StatusError(Code.UNKNOWN, "EOF"))
-
-    def closed(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self, name: bytes) -> None:
+    async def answer(request: LeaderRequest, to: StreamedAnswer) -> None:
         try:
-            async with aclosing(observe(self._server, name)) as responses:
+            async with aclosing(observe(server, request.name)) as responses:
                 async for response in responses:
-                    self._writable.clear()
-                    if not self._call.send(frame(response)):
-                        await self._writable.wait()
+                    await to.send(frame(response), UNSENT_BYTES_MAX)
         except WireError as error:
-            self._call.finish(as_unknown(error))
-        except Exception as error:
-            self._log.error("failed to observe an election", error=error)
-            self._call.finish(StatusError(Code.INTERNAL, "internal error; see the member's log"))
+            raise as_unknown(error) from error
+
+    return StreamedAnswer(call, answer, log)
 
 
 def streams(server: ConcurrencyPort, log: Logger) -> StreamMethods:
@@ -84,6 +62,6 @@ def streams(server: ConcurrencyPort, log: Logger) -> StreamMethods:
     return {
         "/v3electionpb.Election/Observe": (
             LeaderRequest,
-            lambda call: Observing(server, call, log),
+            lambda call: _observe(server, call, log),
         )
     }

@@ -14,7 +14,6 @@ from kvorum.proto.rpc_pb2 import (
 from kvorum.proto.versions import Version
 from kvorum.rpc.grpc import StreamMethods, UnaryMethods
 from kvorum.rpc.services import range_stream
-from kvorum.rpc.services.range_stream import RangeStreaming
 from kvorum.server.log import Logger
 from kvorum.server.ports import KeyValuePort, Response
 
@@ -26,7 +25,10 @@ def streams(server: KeyValuePort, log: Logger, version: Version) -> StreamMethod
     if version < RANGE_STREAM_SINCE:
         return {}
     return {
-        range_stream.PATH: (RangeRequest, lambda call: RangeStreaming(server, call, log)),
+        range_stream.PATH: (
+            RangeRequest,
+            lambda call: range_stream.stream_range(server, call, log),
+        ),
     }
 
 

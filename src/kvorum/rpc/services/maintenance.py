@@ -19,7 +19,7 @@ from kvorum.proto.rpc_pb2 import (
     StatusResponse,
 )
 from kvorum.rpc.grpc import StreamMethods, UnaryMethods
-from kvorum.rpc.services.snapshot import Snapshotting
+from kvorum.rpc.services.snapshot import stream_snapshot
 from kvorum.server.log import Logger
 from kvorum.server.ports import InfoPort, LeaderPort, MaintenancePort, Response, SnapshotPort
 
@@ -76,6 +76,6 @@ def streams(server: SnapshotPort, log: Logger) -> StreamMethods:
     return {
         "/etcdserverpb.Maintenance/Snapshot": (
             SnapshotRequest,
-            lambda call: Snapshotting(server, call, log),
+            lambda call: stream_snapshot(server, call, log),
         )
     }

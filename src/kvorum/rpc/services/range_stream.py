@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from kvorum.errors import Code, StatusError, WireError
 from kvorum.proto.rpc_pb2 import RangeRequest
 from kvorum.proto.wire import varint
-from kvorum.rpc.grpc import Call
+from kvorum.rpc.calls import Call, CallHandler
+from kvorum.rpc.services.streamed import StreamedAnswer
 from kvorum.server.log import Logger
 from kvorum.server.ports import KeyValuePort
 
@@ -21,51 +21,15 @@ UNSENT_BYTES_MAX: Final = 1024 * 1024
 _RANGE_RESPONSE_TAG: Final = b"\x0a"
 
 
-class RangeStreaming:
-    """One RangeStream call."""
+def stream_range(server: KeyValuePort, call: Call, log: Logger) -> CallHandler:
+    """Serve one RangeStream call."""
 
-    __slots__ = ("_call", "_log", "_server", "_task", "_writable")
-
-    def __init__(self, server: KeyValuePort, call: Call, log: Logger) -> None:
-        self._server = server
-        self._call = call
-        self._log = log
-        self._task: asyncio.Task[None] | None = None
-        self._writable = asyncio.Event()
-        call.on_writable(self._writable.set)
-
-    def message(self, request: RangeRequest) -> None:
-        if self._task is not None:
-            raise StatusError(Code.INTERNAL, "a second request in a call that takes one")
-        self._task = asyncio.ensure_future(self._run(request))
-
-    def half_closed(self) -> None:
-        if self._task is None:
-            self._call.finish(StatusError(Code.UNKNOWN, "EOF"))
-
-    def closed(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self, request: RangeRequest) -> None:
-        try:
-            await self._send_all(request)
-        except WireError as error:
-            self._call.finish(error)
-        except Exception as error:
-            self._log.error("failed to answer a request", error=error)
-            self._call.finish(StatusError(Code.INTERNAL, "internal error; see the member's log"))
-        else:
-            self._call.finish()
-
-    async def _send_all(self, request: RangeRequest) -> None:
-        call = self._call
-        async for piece in self._server.range_stream(request):
-            call.send(_frame(piece))
+    async def answer(request: RangeRequest, to: StreamedAnswer) -> None:
+        async for piece in server.range_stream(request):
+            await to.send(_frame(piece), UNSENT_BYTES_MAX)
             await asyncio.sleep(0)
-            while not call.has_room(UNSENT_BYTES_MAX):
-                self._writable.clear()
-                await self._writable.wait()
+
+    return StreamedAnswer(call, answer, log)
 
 
 def _frame(piece: bytes) -> bytes:
