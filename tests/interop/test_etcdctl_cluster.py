@@ -207,7 +207,7 @@ class Named:
 def _in_order(lines: list[str]) -> list[str]:
     """Endpoints are asked at once: who answers first is told first. And where a new member stands
     among the others depends on its id."""
-    return sorted("},".join(sorted(line.strip("[]").split("},"))) for line in lines)
+    return sorted("".join(sorted(re.split(r"[][{}]+,?", line))) for line in lines)
 
 
 @pytest.fixture
