@@ -5,9 +5,10 @@ Source: shared facts, peer.md sections 1 and 11.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
@@ -23,6 +24,10 @@ from kvorum.proto.rpc_pb2 import (
 )
 from kvorum.server.peer_ports import PeerRefusedError
 from kvorum.server.ports import LeaseLife
+
+QUESTION_TIMEOUTS: Final = 5
+"""A question may take so many timeouts in all, each of which is for one thing that is waited for:
+somebody who sends a byte now and then must not hold up a start."""
 
 
 class PeerRequests:
@@ -117,7 +122,11 @@ class PeerRequests:
         ask = self._pool.request if often else self._ask_once
         for url in urls:
             try:
-                answer = await ask(url, method, path, headers, body)
+                async with asyncio.timeout(QUESTION_TIMEOUTS * self._timeout_s):
+                    answer = await ask(url, method, path, headers, body)
+            except TimeoutError:
+                problem = PeerHttpError(f"{url}: the answer takes too long")
+                continue
             except PeerHttpError as error:
                 problem = error
                 continue

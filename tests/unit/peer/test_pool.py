@@ -18,9 +18,11 @@ from kvorum.peer.requests import PeerRequests
 from kvorum.proto.lease_pb2 import LeaseInternalResponse
 from kvorum.proto.rpc_pb2 import LeaseKeepAliveResponse, LeaseTimeToLiveResponse
 from kvorum.proto.versions import Version
+from tests.unit.peer.sides import answer_head, fake_peer
 
 DEADLINE_S = 20.0
 TTL_S = 60
+OPTIONS = PeerOptions(member_id=1, cluster_id=2, version=Version(3, 6, 0), peer_urls=())
 
 
 @dataclass(slots=True)
@@ -84,8 +86,7 @@ async def asking(**limits: int) -> AsyncIterator[tuple[Leader, PeerRequests]]:
     leader = Leader(**limits)  # type: ignore[arg-type]
     server = await asyncio.start_server(leader.serve, "127.0.0.1", 0)
     leader.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    options = PeerOptions(member_id=1, cluster_id=2, version=Version(3, 6, 0), peer_urls=())
-    requests = PeerRequests(options, timeout_s=DEADLINE_S)
+    requests = PeerRequests(OPTIONS, timeout_s=DEADLINE_S)
     try:
         async with asyncio.timeout(DEADLINE_S):
             yield leader, requests
@@ -140,3 +141,18 @@ async def test_a_url_that_cannot_be_reached_is_told_as_such(url: str) -> None:
         with pytest.raises(PeerHttpError, match="http"):
             await requests.versions([url])
         assert await requests.lease_renew([url, leader.url], 1) == TTL_S
+
+
+async def test_an_answer_that_never_ends_is_given_up() -> None:
+    async def drips(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer_head("200 OK", ["Content-Length: 1000000"]))
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with fake_peer(drips) as url:
+        questions = PeerRequests(OPTIONS, timeout_s=0.1)
+        with pytest.raises(PeerHttpError, match="takes too long"):
+            await asyncio.wait_for(questions.versions([url]), DEADLINE_S)
+        questions.close()
