@@ -16,16 +16,14 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
 from kvorum.errors import Code, StatusError, StoppedError, WireError
 from kvorum.histogram import Histogram
 from kvorum.server.clock import monotonic_s
-from kvorum.server.database_workers import environment, wait_committed
+from kvorum.server.database_workers import failure_reason, start_worker, wait_committed
 from kvorum.server.log import Logger
 from kvorum.server.opening_gate import OpeningGate
 from kvorum.server.snapshot_worker import HEAD
@@ -37,7 +35,6 @@ SOURCES_MAX: Final = 4
 PIECE_BYTES: Final = 128 * 1024
 """At most so much is read at a time, and twice as much is held unread."""
 STALLED_S: Final = 600.0
-ERROR_BYTES_MAX: Final = 4096
 _MODULE: Final = "kvorum.server.snapshot_worker"
 
 
@@ -131,10 +128,8 @@ class SnapshotSource:
         """Why the worker has ended before its work was done."""
         if self._closing is not None:
             return StoppedError()
-        code = await self._wait_exit()
-        assert self._process.stderr is not None
-        text = self._process.stderr.read(ERROR_BYTES_MAX).decode("utf-8", "replace").strip()
-        reason = text.rsplit("\n", 1)[-1] or f"its process ended with {code}"
+        await self._wait_exit()
+        reason = failure_reason(self._process)
         return StatusError(Code.INTERNAL, f"etcdserver: the snapshot could not be built: {reason}")
 
 
@@ -199,7 +194,7 @@ class SnapshotSources:
             await source.close()
 
     async def _spawn(self) -> SnapshotSource:
-        process = _start_worker(self._backend.path)
+        process = start_worker(_MODULE, os.fspath(self._backend.path))
         try:
             reader = asyncio.StreamReader(limit=PIECE_BYTES)
             transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -223,18 +218,3 @@ class SnapshotSources:
         source = SnapshotSource(process, reader, end)
         self._open.add(source)
         return source
-
-
-def _start_worker(path: Path) -> subprocess.Popen[bytes]:
-    """The worker's process.
-
-    Costs 1 to 2 ms on the loop: it is started by vfork, so a large member pays no more than a small
-    one.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-m", _MODULE, os.fspath(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
