@@ -170,6 +170,7 @@ class Applier:
         self._check_alarms(grows=False)
         compaction = requests.apply_compaction(self._store, request)
         compaction.on_done = on_done
+        self._log.info("compact tree index", revision=request.revision)
         self._compaction_started()
         return self._headers.at(self._store.revision)
 

@@ -430,6 +430,10 @@ class EtcdServer:
                 "current_db_size_in_use": format_size(used),
             }
         self.log.info("finished scheduled compaction", **fields)
+        if self.options.version >= STORAGE_VERSION_SINCE and compaction.made is not None:
+            value, previous, revision = compaction.made
+            hashed = {"revision": revision, "compact_revision": previous}
+            self.log.info("storing new hash", hash=value, **hashed)
 
     def _start_compactor(self, retention: Retention) -> None:
         compactor = Compactor(

@@ -153,7 +153,7 @@ async def test_a_compaction_that_is_done_is_told_as_stock_tells_it(
     """Fields of 3.5.1 and of 3.6.16 (which names the hash, too, where there is one)."""
     events: list[Event] = []
     async with running(tmp_path, version=version) as server:
-        server.log = Logger(events.append)
+        server.log = server.applier._log = Logger(events.append)
         server.store.compaction_hashes.enabled = version >= Version(3, 6)
         for _ in range(4):
             await put(server, b"a")
@@ -161,7 +161,12 @@ async def test_a_compaction_that_is_done_is_told_as_stock_tells_it(
         response = MemberApi(server).compact(request, request.SerializeToString())
         assert not isinstance(response, bytes)
         await asyncio.wait_for(response, DEADLINE_S)
-        await eventually(lambda: bool(events))
+        await eventually(lambda: len(events) > 1)
+    messages = [event.message for event in events if "compact" in event.message]
+    assert messages[:2] == ["compact tree index", "finished scheduled compaction"]
+    assert events[0].fields == {"revision": 4}
+    stored = [event.fields for event in events if event.message == "storing new hash"]
+    assert [fields["revision"] for fields in stored] == [4] * (version >= Version(3, 6))
     (told,) = [event for event in events if event.message == "finished scheduled compaction"]
     fields = dict(told.fields)
     assert fields.pop("compact-revision") == 4
