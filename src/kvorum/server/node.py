@@ -191,7 +191,12 @@ class Node:
 
         Reads share a round through the members: those that are asked for while one is under way
         go with the next. One that is never answered is given up by whoever asks, in its own time.
+
+        Raises:
+            StoppedError: the node takes no part any more.
         """
+        if self._stopped:
+            raise StoppedError
         self._reads.append(waiter)
         if not self._scheduled:
             self._schedule()

@@ -75,7 +75,7 @@ class Reads:
 
         The future raises what `answer` raises, or:
             UnavailableError: no leader answered in time.
-            StoppedError: the member stops.
+            StoppedError: the member stops. This may also be raised at once.
         """
         if serializable:
             return answer(request)
@@ -83,11 +83,11 @@ class Reads:
         if index is not None and index <= self._proposals.applied_index:
             return answer(request)
         read = _Read(self, answer, request, self._loop.create_future(), monotonic_s())
-        self._waiting.append(read)
         if index is None:
             self._node.read_index(read)
         else:
             self._behind.append((index, read))
+        self._waiting.append(read)
         return read.future
 
     async def wait_linearizable(self) -> None:

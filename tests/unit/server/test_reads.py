@@ -101,3 +101,5 @@ async def test_a_member_that_stops_tells_those_who_wait(tmp_path: Path) -> None:
         future = ask(server, lambda _: b"")
     with pytest.raises(StoppedError):
         await future
+    with pytest.raises(StoppedError):
+        ask(server, lambda _: b"")
