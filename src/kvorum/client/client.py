@@ -81,7 +81,7 @@ class Client:
             self._syncing = asyncio.create_task(self._sync_often(), name="kvorum-sync")
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -35,7 +35,7 @@ class Mutex:
         await self.acquire()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.release()
 
     async def acquire(self) -> None:

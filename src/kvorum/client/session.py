@@ -38,7 +38,7 @@ class Session:
         await self.start()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def start(self, *, timeout_s: float | None = None) -> None:

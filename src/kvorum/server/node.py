@@ -39,7 +39,6 @@ from kvorum.raft import (
     RaftError,
     RawNode,
 )
-from kvorum.raft.leader import read_index_now
 from kvorum.server.disk import AppendJob, DiskJob, DiskWriter, nothing
 from kvorum.server.peer_ports import NoPeers
 
@@ -184,7 +183,7 @@ class Node:
 
         None: ask with `read_index`.
         """
-        return read_index_now(self.raw.raft)
+        return self.raw.read_index_now()
 
     def read_index(self, waiter: IndexWaiter) -> None:
         """Tell `waiter` a commit index at or behind everything that was committed before the call.

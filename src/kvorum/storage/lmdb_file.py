@@ -18,7 +18,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from struct import Struct
-from types import TracebackType
 from typing import Final, Literal, Self
 
 import lmdb
@@ -162,12 +161,7 @@ class LmdbFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _read_tables(self) -> dict[bytes, Table]:

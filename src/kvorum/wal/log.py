@@ -318,7 +318,7 @@ class Wal:
     def __enter__(self) -> Wal:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

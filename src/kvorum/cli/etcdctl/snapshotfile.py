@@ -11,7 +11,6 @@ import contextlib
 import os
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from kvorum.cli.shared.exits import CommandError, Exit
@@ -108,12 +107,7 @@ class SnapshotFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         if self._there:
             with contextlib.suppress(OSError):

@@ -7,33 +7,23 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from kvorum.cli.etcdctl.display.base import Display, EndpointHash, EndpointHealth, EndpointStatus
+from kvorum.cli.etcdctl.display.base import EndpointHash, EndpointHealth, EndpointStatus
+from kvorum.cli.etcdctl.display.responses import ResponseDisplay
 from kvorum.cli.shared.gojson import encode, fields_of
 from kvorum.cli.shared.stdio import write_text
 from kvorum.proto.rpc_pb2 import (
-    AlarmResponse,
-    DeleteRangeResponse,
-    DowngradeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
     Member,
-    MemberAddResponse,
     MemberListResponse,
-    MemberPromoteResponse,
-    MemberRemoveResponse,
-    MemberUpdateResponse,
-    MoveLeaderResponse,
-    PutResponse,
-    RangeResponse,
-    TxnResponse,
     WatchResponse,
 )
 
 
-class JsonDisplay(Display):
+class JsonDisplay(ResponseDisplay):
     """One line of JSON for each result."""
 
     name = "json"
@@ -41,20 +31,11 @@ class JsonDisplay(Display):
     def __init__(self, *, is_hex: bool) -> None:
         self._is_hex = is_hex
 
-    def get(self, response: RangeResponse, *, value_only: bool = False) -> None:
-        _print(response)
-
-    def put(self, response: PutResponse) -> None:
-        _print(response)
-
-    def delete(self, response: DeleteRangeResponse) -> None:
-        _print(response)
-
-    def txn(self, response: TxnResponse) -> None:
-        _print(response)
+    def show(self, value: Message | dict[str, Any] | list[Any]) -> None:
+        write_text(encode(value) + "\n")
 
     def watch(self, response: WatchResponse, *, refused: bool = False) -> None:
-        _print(
+        self.show(
             {
                 "Header": {} if refused else response.header,
                 "Events": None if refused else list(response.events),
@@ -65,13 +46,15 @@ class JsonDisplay(Display):
         )
 
     def grant(self, response: LeaseGrantResponse) -> None:
-        _print(_flat(response) | {"ID": response.ID, "TTL": response.TTL, "Error": response.error})
+        self.show(
+            _flat(response) | {"ID": response.ID, "TTL": response.TTL, "Error": response.error}
+        )
 
     def revoke(self, lease_id: int, response: LeaseRevokeResponse) -> None:
-        _print(response)
+        self.show(response)
 
     def time_to_live(self, response: LeaseTimeToLiveResponse, *, with_keys: bool) -> None:
-        _print(
+        self.show(
             _flat(response)
             | {
                 "id": response.ID,
@@ -82,21 +65,18 @@ class JsonDisplay(Display):
         )
 
     def keep_alive(self, response: LeaseKeepAliveResponse) -> None:
-        _print(_flat(response) | {"ID": response.ID, "TTL": response.TTL})
+        self.show(_flat(response) | {"ID": response.ID, "TTL": response.TTL})
 
     def leases(self, response: LeaseLeasesResponse) -> None:
         leases = [{"id": lease.ID} for lease in response.leases]
-        _print(_flat(response) | {"leases": leases})
-
-    def alarm(self, response: AlarmResponse) -> None:
-        _print(response)
+        self.show(_flat(response) | {"leases": leases})
 
     def member_list(self, response: MemberListResponse) -> None:
         if not self._is_hex:
-            _print(response)
+            self.show(response)
             return
         header = response.header
-        _print(
+        self.show(
             {
                 "header": {
                     "cluster_id": f"{header.cluster_id:x}",
@@ -106,24 +86,6 @@ class JsonDisplay(Display):
                 "members": [_hex_member(member) for member in response.members],
             }
         )
-
-    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
-        _print(response)
-
-    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
-        _print(response)
-
-    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
-        _print(response)
-
-    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
-        _print(response)
-
-    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
-        _print(response)
-
-    def downgrade(self, action: str, response: DowngradeResponse) -> None:
-        _print(response)
 
     def endpoint_health(self, healths: Sequence[EndpointHealth]) -> None:
         values = []
@@ -136,17 +98,13 @@ class JsonDisplay(Display):
             if health.error:
                 value["error"] = health.error
             values.append(value)
-        _print(values)
+        self.show(values)
 
     def endpoint_status(self, statuses: Sequence[EndpointStatus]) -> None:
-        _print([{"Endpoint": one.endpoint, "Status": one.response} for one in statuses])
+        self.show([{"Endpoint": one.endpoint, "Status": one.response} for one in statuses])
 
     def endpoint_hash_kv(self, hashes: Sequence[EndpointHash]) -> None:
-        _print([{"Endpoint": one.endpoint, "HashKV": one.response} for one in hashes])
-
-
-def _print(value: Message | dict[str, Any] | list[Any]) -> None:
-    write_text(encode(value) + "\n")
+        self.show([{"Endpoint": one.endpoint, "HashKV": one.response} for one in hashes])
 
 
 def _flat(response: Message) -> dict[str, Any]:

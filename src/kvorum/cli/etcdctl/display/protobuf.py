@@ -4,53 +4,33 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from kvorum.cli.etcdctl.display.base import Display
+from kvorum.cli.etcdctl.display.responses import ResponseDisplay
 from kvorum.cli.shared.exits import CommandError, Exit
 from kvorum.cli.shared.gojson import fields_of
 from kvorum.cli.shared.stdio import write
 from kvorum.proto.rpc_pb2 import (
-    AlarmResponse,
-    DeleteRangeResponse,
-    DowngradeResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,
     LeaseLeasesResponse,
     LeaseRevokeResponse,
     LeaseTimeToLiveResponse,
-    MemberAddResponse,
     MemberListResponse,
-    MemberPromoteResponse,
-    MemberRemoveResponse,
-    MemberUpdateResponse,
-    MoveLeaderResponse,
-    PutResponse,
-    RangeResponse,
     ResponseHeader,
-    TxnResponse,
     WatchResponse,
 )
 
 
-class ProtobufDisplay(Display):
+class ProtobufDisplay(ResponseDisplay):
     """Raw messages."""
 
     name = "protobuf"
 
-    def get(self, response: RangeResponse, *, value_only: bool = False) -> None:
-        _print(response)
-
-    def put(self, response: PutResponse) -> None:
-        _print(response)
-
-    def delete(self, response: DeleteRangeResponse) -> None:
-        _print(response)
-
-    def txn(self, response: TxnResponse) -> None:
-        _print(response)
+    def show(self, message: Message) -> None:
+        write(message.SerializeToString())
 
     def watch(self, response: WatchResponse, *, refused: bool = False) -> None:
         # Built from what Go's client keeps of a response: no watch id, no reason.
-        _print(
+        self.show(
             WatchResponse(
                 header=ResponseHeader() if refused else response.header,
                 canceled=response.canceled,
@@ -63,16 +43,16 @@ class ProtobufDisplay(Display):
     # what is printed is the header alone.
 
     def grant(self, response: LeaseGrantResponse) -> None:
-        _print(response.header)
+        self.show(response.header)
 
     def time_to_live(self, response: LeaseTimeToLiveResponse, *, with_keys: bool) -> None:
-        _print(response.header)
+        self.show(response.header)
 
     def keep_alive(self, response: LeaseKeepAliveResponse) -> None:
-        _print(response.header)
+        self.show(response.header)
 
     def leases(self, response: LeaseLeasesResponse) -> None:
-        _print(response.header)
+        self.show(response.header)
 
     def revoke(self, lease_id: int, response: LeaseRevokeResponse) -> None:
         # This one is a type of its own there, which has no encoder. The lease is revoked all the
@@ -83,30 +63,5 @@ class ProtobufDisplay(Display):
             f"marshal unsupported for type clientv3.LeaseRevokeResponse ({{{header}  {{}} [] 0}})",
         )
 
-    def alarm(self, response: AlarmResponse) -> None:
-        _print(response)
-
     def member_list(self, response: MemberListResponse) -> None:
-        _print(response)
-
-    def member_add(self, name: str, peer_urls: str, response: MemberAddResponse) -> None:
-        _print(response)
-
-    def member_remove(self, member_id: int, response: MemberRemoveResponse) -> None:
-        _print(response)
-
-    def member_update(self, member_id: int, response: MemberUpdateResponse) -> None:
-        _print(response)
-
-    def member_promote(self, member_id: int, response: MemberPromoteResponse) -> None:
-        _print(response)
-
-    def move_leader(self, old_id: int, new_id: int, response: MoveLeaderResponse) -> None:
-        _print(response)
-
-    def downgrade(self, action: str, response: DowngradeResponse) -> None:
-        _print(response)
-
-
-def _print(message: Message) -> None:
-    write(message.SerializeToString())
+        self.show(response)
