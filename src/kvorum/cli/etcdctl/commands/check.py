@@ -25,6 +25,8 @@ from kvorum.client import Client, describe, parse_endpoint, prefix_range
 from kvorum.errors import WireError
 
 SECONDS: Final = 60
+REFRESH_S: Final = 0.2
+"""How often the bar is drawn."""
 SLOWEST_S_MAX: Final = 0.5
 DEVIATION_S_MAX: Final = 0.1
 RATE_SHARE_MIN: Final = 0.9
@@ -159,7 +161,7 @@ async def _tick(bar: Bar) -> None:
     """Count the seconds."""
     begun_s = perf_counter()
     while bar.done < SECONDS - 1:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(REFRESH_S)
         if perf_counter() - begun_s >= bar.done + 1:
             bar.add()
         bar.refresh()
